@@ -1,0 +1,38 @@
+# Privyseal. `make demo` and `make test` need a Debian 12 machine with Rust; the rest is installed.
+.PHONY: help deps build demo test lint bench help-bench clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make deps    install the Debian packages that are missing (apt-get; sudo if not root)
+deps:
+	@scripts/install-deps.sh
+
+## make build   release binaries in target/release
+build: deps
+	cargo build --release --locked --workspace
+
+## make demo    the main job in a private place: token, daemon, signed, encrypted and tampered mail
+demo: deps
+	@scripts/demo.sh
+
+## make test    every test
+test: deps
+	cargo build --locked --workspace
+	cargo test --locked --workspace
+
+## make lint    formatting, clippy, licences and sources of dependencies
+lint:
+	@scripts/lint.sh
+
+ifneq ($(wildcard tests/src/bin/bench.rs tests/src/bin/bench/main.rs),)
+help: help-bench
+help-bench:
+	@echo 'make bench   speed against raw C_Sign, openssl and gpgsm'
+
+bench: build
+	cargo run --release --locked -p privyseal-tests --bin bench
+endif
+
+clean:
+	cargo clean
