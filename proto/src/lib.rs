@@ -1,1 +1,71 @@
+//! The wire contract between `privyseald` and its clients: names, object paths, errors, limits, proxies, and (in `xml/`) the
+//! interfaces as they are introspected. No cryptography, no policy.
 
+mod error;
+pub mod limits;
+mod paths;
+pub mod proxy;
+
+use std::collections::HashMap;
+
+pub use error::{ErrorName, Failure};
+pub use paths::{certificate_path, job_path, module_path, token_path};
+
+/// Options and results: `a{sv}`.
+pub type Dict = HashMap<String, zbus::OwnedVariant>;
+
+/// Well-known bus name.
+pub const BUS_NAME: &str = "org.privyseal1";
+/// Manager and Cms live here.
+pub const ROOT_PATH: &str = "/org/privyseal1";
+/// ObjectManager over modules, tokens and certificates on tokens.
+pub const OBJECTS_PATH: &str = "/org/privyseal1/objects";
+/// Version of the bus interface and of the JSON output (`"schema"`).
+pub const VERSION: u32 = 1;
+
+/// The interfaces as checked in: (name, XML of one `<interface>` element).
+pub const INTERFACES: [(&str, &str); 6] = [
+    (
+        "org.privyseal1.Manager",
+        include_str!("../xml/org.privyseal1.Manager.xml"),
+    ),
+    (
+        "org.privyseal1.Module",
+        include_str!("../xml/org.privyseal1.Module.xml"),
+    ),
+    (
+        "org.privyseal1.Token",
+        include_str!("../xml/org.privyseal1.Token.xml"),
+    ),
+    (
+        "org.privyseal1.Certificate",
+        include_str!("../xml/org.privyseal1.Certificate.xml"),
+    ),
+    (
+        "org.privyseal1.Cms",
+        include_str!("../xml/org.privyseal1.Cms.xml"),
+    ),
+    (
+        "org.privyseal1.Job",
+        include_str!("../xml/org.privyseal1.Job.xml"),
+    ),
+];
+
+/// How a job ended (`Job.Completed`, `Job.Wait`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Response {
+    Ok = 0,
+    Cancelled = 1,
+    Failed = 2,
+}
+
+impl Response {
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            0 => Response::Ok,
+            1 => Response::Cancelled,
+            _ => Response::Failed,
+        }
+    }
+}

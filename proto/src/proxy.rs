@@ -1,0 +1,112 @@
+//! Client-side proxies. Methods answer with the daemon's named errors as `zbus::Error::MethodError`.
+
+use serde_bytes::{ByteBuf, Bytes};
+use zbus::{Fd, ObjectPath, OwnedObjectPath, Variant, proxy};
+
+use std::collections::HashMap;
+
+use crate::Dict;
+
+type Options<'a> = HashMap<&'a str, Variant<'a>>;
+
+#[proxy(
+    interface = "org.privyseal1.Manager",
+    default_service = "org.privyseal1",
+    default_path = "/org/privyseal1"
+)]
+pub trait Manager {
+    fn set_context(&self, context: Options<'_>) -> zbus::Result<()>;
+    fn rescan(&self, options: Options<'_>) -> zbus::Result<()>;
+    fn lock_all(&self) -> zbus::Result<()>;
+    #[zbus(property)]
+    fn version(&self) -> zbus::Result<u32>;
+    #[zbus(property)]
+    fn daemon_version(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn features(&self) -> zbus::Result<Vec<String>>;
+    #[zbus(property)]
+    fn tokens(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
+    #[zbus(signal)]
+    fn token_added(
+        &self,
+        token: ObjectPath<'_>,
+        details: HashMap<String, Variant<'_>>,
+    ) -> zbus::Result<()>;
+    #[zbus(signal)]
+    fn token_removed(&self, token: ObjectPath<'_>) -> zbus::Result<()>;
+}
+
+#[proxy(interface = "org.privyseal1.Token", default_service = "org.privyseal1")]
+pub trait Token {
+    fn unlock(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    fn lock(&self) -> zbus::Result<()>;
+}
+
+#[proxy(
+    interface = "org.privyseal1.Cms",
+    default_service = "org.privyseal1",
+    default_path = "/org/privyseal1"
+)]
+pub trait Cms {
+    fn sign(
+        &self,
+        input: Fd<'_>,
+        output: Fd<'_>,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    fn verify(
+        &self,
+        message: Fd<'_>,
+        content: Fd<'_>,
+        output: Fd<'_>,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    fn encrypt(
+        &self,
+        input: Fd<'_>,
+        output: Fd<'_>,
+        recipients: &[&str],
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    fn sign_and_encrypt(
+        &self,
+        input: Fd<'_>,
+        output: Fd<'_>,
+        recipients: &[&str],
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    fn decrypt(
+        &self,
+        input: Fd<'_>,
+        output: Fd<'_>,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    fn sign_bytes(&self, data: &Bytes, options: Options<'_>) -> zbus::Result<(ByteBuf, Dict)>;
+    fn verify_bytes(&self, data: &Bytes, options: Options<'_>) -> zbus::Result<(ByteBuf, Dict)>;
+    fn encrypt_bytes(
+        &self,
+        data: &Bytes,
+        recipients: &[&str],
+        options: Options<'_>,
+    ) -> zbus::Result<(ByteBuf, Dict)>;
+    fn decrypt_bytes(&self, data: &Bytes, options: Options<'_>) -> zbus::Result<(ByteBuf, Dict)>;
+}
+
+#[proxy(interface = "org.privyseal1.Job", default_service = "org.privyseal1")]
+pub trait Job {
+    fn cancel(&self) -> zbus::Result<()>;
+    /// (response, results). The error `Timeout` when the job is not done yet.
+    fn wait(&self, timeout_ms: u32) -> zbus::Result<(u32, Dict)>;
+    fn release(&self) -> zbus::Result<()>;
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn kind(&self) -> zbus::Result<String>;
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn state(&self) -> zbus::Result<String>;
+    /// (bytes done, bytes in all or 0)
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn progress(&self) -> zbus::Result<(u64, u64)>;
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn description(&self) -> zbus::Result<String>;
+    #[zbus(signal)]
+    fn completed(&self, response: u32) -> zbus::Result<()>;
+}
