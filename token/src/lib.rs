@@ -1,1 +1,174 @@
+//! PKCS#11 for the daemon: finds modules, runs each in a worker process, and asks it for lists, logins and key operations.
+//!
+//! This side (the client) never loads a module. All calls block the calling thread and have a deadline; they may be made from
+//! many threads at once, and are answered in parallel where the module allows it.
 
+mod client;
+mod discover;
+mod error;
+mod frame;
+mod protocol;
+mod quirks;
+pub mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use client::{Event, Module, ModuleStatus};
+pub use discover::discover;
+pub use error::{Error, Result};
+
+/// A module as the configuration or a p11-kit module file names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleConfig {
+    pub path: PathBuf,
+    /// set in this module's workers only
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// CK_C_INITIALIZE_ARGS.pReserved (NSS softokn; p11-kit's `x-init-reserved`)
+    #[serde(default, rename = "init-args")]
+    pub init_args: Option<String>,
+    /// what the confined worker may read, write, use
+    #[serde(default)]
+    pub read: Vec<PathBuf>,
+    #[serde(default)]
+    pub write: Vec<PathBuf>,
+    #[serde(default)]
+    pub devices: Vec<PathBuf>,
+    #[serde(default)]
+    pub network: bool,
+    /// `unlocked` or `never`
+    #[serde(default)]
+    pub hold: Option<String>,
+}
+
+/// C_GetInfo.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct ModuleInfo {
+    pub description: String,
+    pub manufacturer: String,
+    /// `2.6`
+    pub library_version: String,
+}
+
+/// Names a token for as long as it exists: hex of a hash of serial, label and module (dbus.md), stable over replug.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
+)]
+pub struct TokenId(pub String);
+
+/// A present token.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct TokenInfo {
+    pub id: TokenId,
+    pub label: String,
+    pub serial: String,
+    pub manufacturer: String,
+    pub model: String,
+    /// slot description
+    pub reader: String,
+    pub initialized: bool,
+    pub login_required: bool,
+    /// a PIN pad (CKF_PROTECTED_AUTHENTICATION_PATH)
+    pub protected_auth_path: bool,
+    pub user_pin_initialized: bool,
+    /// logged in by us
+    pub unlocked: bool,
+    pub pin_min: u32,
+    pub pin_max: u32,
+    pub pin_count_low: bool,
+    pub pin_final_try: bool,
+    pub pin_locked: bool,
+    pub pin_to_be_changed: bool,
+    /// names as in PKCS#11 (`CKM_RSA_PKCS`); `0x…` where we have none
+    pub mechanisms: Vec<String>,
+}
+
+/// A private key, found anew by CKA_ID and public key whenever its handle is stale.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+pub struct KeyRef {
+    /// CKA_ID
+    #[serde(with = "serde_bytes")]
+    pub id: Vec<u8>,
+    /// SubjectPublicKeyInfo of its certificate, DER: which of several keys with one CKA_ID, and what kind
+    #[serde(with = "serde_bytes")]
+    pub spki: Vec<u8>,
+}
+
+/// A certificate on a token.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct TokenCertificate {
+    #[serde(with = "serde_bytes")]
+    pub der: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    pub id: Vec<u8>,
+    pub label: String,
+    /// A private key belongs to it. Before login it is what public objects suggest (a public key of the same CKA_ID, else
+    /// "yes" for a non-CA certificate with a CKA_ID); after login what was found.
+    pub has_private_key: bool,
+    /// what the private (before login: public) key's CKA_SIGN / CKA_DECRYPT / CKA_DERIVE say; both true where nothing says
+    pub can_sign: bool,
+    pub can_decrypt: bool,
+    /// CKA_ALWAYS_AUTHENTICATE
+    pub always_authenticate: bool,
+}
+
+/// A hash of PKCS#1 signatures, PSS and OAEP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+pub enum Hash {
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl Hash {
+    /// Bytes of a digest.
+    pub fn digest_len(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha224 => 28,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+impl std::fmt::Display for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha224 => "SHA-224",
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+        })
+    }
+}
+
+/// How to sign a ready digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub enum SignScheme {
+    /// the worker adds the DigestInfo and uses CKM_RSA_PKCS
+    RsaPkcs1(Hash),
+    RsaPss {
+        hash: Hash,
+        salt_len: u32,
+    },
+    /// CKM_ECDSA over the digest; the answer is a DER Ecdsa-Sig-Value
+    Ecdsa,
+}
+
+/// How a wrapped key is opened.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub enum UnwrapScheme {
+    RsaPkcs1,
+    RsaOaep {
+        hash: Hash,
+        mgf: Hash,
+        label: Vec<u8>,
+    },
+}

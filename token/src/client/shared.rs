@@ -1,0 +1,308 @@
+//! What a module's supervisor, its reader thread and its callers share.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::link::Link;
+use super::{Event, ModuleStatus};
+use crate::error::{Error, Result};
+use crate::protocol::{Answer, Call, Listing, Snapshot};
+use crate::{ModuleConfig, ModuleInfo, TokenCertificate, TokenId, TokenInfo};
+
+/// After so many wrong PINs in a row the next one is treated as the last (design rule 3).
+const FAILURES_BEFORE_LAST: u32 = 2;
+
+/// A poisoned lock is as good as another: what it guards is always left whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) struct Shared {
+    pub config: ModuleConfig,
+    pub worker: PathBuf,
+    pub deadline: Duration,
+    pub notify: Box<dyn Fn(Event) + Send + Sync>,
+    pub state: Mutex<State>,
+    pub changed: Condvar,
+}
+
+pub(super) struct State {
+    pub phase: Phase,
+    /// a worker that is loading its module
+    pub starting: Option<Arc<Link>>,
+    pub info: Option<ModuleInfo>,
+    /// counts workers, so that the last words of a dead one are not taken for the next one's
+    pub generation: u64,
+    pub revision: u64,
+    pub tokens: Vec<Snapshot>,
+    /// start a worker now
+    pub wanted: bool,
+    pub stopping: bool,
+    /// to be told by the supervisor
+    pub status_changed: bool,
+    pub tokens_changed: bool,
+    /// wrong PINs in a row; they outlive a worker
+    failures: HashMap<TokenId, u32>,
+    /// tokens that a PIN is on its way to
+    pin_turns: HashSet<TokenId>,
+}
+
+pub(super) enum Phase {
+    Loading,
+    Ready(Arc<Link>),
+    /// the worker has exited to let go of the card; the next call starts one
+    Resting,
+    Failed(String),
+    Quarantined(String),
+    Disabled,
+}
+
+impl State {
+    pub fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.status_changed = true;
+    }
+
+    /// Nothing is unlocked without a worker.
+    pub fn lock_all(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.revision = 0;
+        for token in &mut self.tokens {
+            self.tokens_changed |= token.info.unlocked;
+            token.info.unlocked = false;
+        }
+    }
+}
+
+impl Shared {
+    pub fn new(
+        config: ModuleConfig,
+        worker: &Path,
+        deadline: Duration,
+        notify: Box<dyn Fn(Event) + Send + Sync>,
+    ) -> Self {
+        Self {
+            config,
+            worker: worker.to_owned(),
+            deadline,
+            notify,
+            state: Mutex::new(State {
+                phase: Phase::Loading,
+                starting: None,
+                info: None,
+                generation: 0,
+                revision: 0,
+                tokens: Vec::new(),
+                wanted: false,
+                stopping: false,
+                status_changed: false,
+                tokens_changed: false,
+                failures: HashMap::new(),
+                pin_turns: HashSet::new(),
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Waits for a change, at most until `until`.
+    pub fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        until: Instant,
+    ) -> (MutexGuard<'a, State>, bool) {
+        let left = until.saturating_duration_since(Instant::now());
+        let (state, timeout) = self
+            .changed
+            .wait_timeout(state, left)
+            .unwrap_or_else(PoisonError::into_inner);
+        (state, timeout.timed_out())
+    }
+
+    pub fn status(&self) -> ModuleStatus {
+        match &lock(&self.state).phase {
+            Phase::Loading => ModuleStatus::Loading,
+            Phase::Ready(_) | Phase::Resting => ModuleStatus::Ok,
+            Phase::Failed(why) => ModuleStatus::Failed(why.clone()),
+            Phase::Quarantined(why) => ModuleStatus::Quarantined(why.clone()),
+            Phase::Disabled => ModuleStatus::Disabled,
+        }
+    }
+
+    pub fn worker_pid(&self) -> Option<u32> {
+        match &lock(&self.state).phase {
+            Phase::Ready(link) => Some(link.pid()),
+            _ => None,
+        }
+    }
+
+    pub fn tokens(&self) -> Vec<TokenInfo> {
+        let state = lock(&self.state);
+        let with_our_count = |token: &Snapshot| {
+            let mut info = token.info.clone();
+            let failures = state.failures.get(&info.id).copied().unwrap_or(0);
+            info.pin_final_try |= failures >= FAILURES_BEFORE_LAST;
+            info
+        };
+        state.tokens.iter().map(with_our_count).collect()
+    }
+
+    pub fn certificates(&self, token: &TokenId) -> Vec<TokenCertificate> {
+        let state = lock(&self.state);
+        let found = state.tokens.iter().find(|t| t.info.id == *token);
+        found.map(|t| t.certificates.clone()).unwrap_or_default()
+    }
+
+    /// Takes over what a worker tells of its tokens.
+    pub fn apply(&self, generation: u64, listing: Listing) {
+        let mut state = lock(&self.state);
+        if generation == state.generation && listing.revision > state.revision {
+            state.revision = listing.revision;
+            state.tokens_changed |= state.tokens != listing.tokens;
+            state.tokens = listing.tokens;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Sends a call to the worker; waits for one that is starting.
+    pub fn call(&self, op: &'static str, call: Call, limit: Duration) -> Result<Answer> {
+        self.link()?.call(op, call, limit)
+    }
+
+    fn link(&self) -> Result<Arc<Link>> {
+        let until = Instant::now()
+            .checked_add(self.deadline)
+            .ok_or(Error::Timeout)?;
+        let mut state = lock(&self.state);
+        loop {
+            match &state.phase {
+                Phase::Ready(link) if !link.rests() => return Ok(Arc::clone(link)),
+                Phase::Failed(why) | Phase::Quarantined(why) => {
+                    return Err(Error::Module(why.clone()));
+                }
+                Phase::Disabled => return Err(Error::Module("it was shut down".into())),
+                Phase::Loading => {}
+                Phase::Ready(_) | Phase::Resting => {
+                    state.wanted = true;
+                    self.changed.notify_all();
+                }
+            }
+            let (next, timed_out) = self.wait(state, until);
+            state = next;
+            if timed_out {
+                return Err(Error::Timeout);
+            }
+        }
+    }
+
+    /// Has a failed module started again.
+    pub fn revive(&self) {
+        let mut state = lock(&self.state);
+        if matches!(state.phase, Phase::Failed(_) | Phase::Quarantined(_)) {
+            state.set_phase(Phase::Loading);
+            state.wanted = true;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    pub fn fail(&self, why: String) {
+        lock(&self.state).set_phase(Phase::Failed(why));
+    }
+
+    /// The supervisor is to end.
+    pub fn stop(&self) {
+        let mut state = lock(&self.state);
+        state.stopping = true;
+        let starting = state.starting.take();
+        drop(state);
+        self.changed.notify_all();
+        // nothing is unlocked yet in a worker that is still loading: no reason to wait for it
+        if let Some(link) = starting {
+            link.die(Some("shut down while loading"));
+        }
+    }
+
+    /// Waits until no other PIN is on its way to this token: the count of wrong ones must be known before the next is sent.
+    pub fn pin_turn<'a>(&'a self, token: &'a TokenId) -> Result<PinTurn<'a>> {
+        let until = Instant::now()
+            .checked_add(super::PINPAD_DEADLINE)
+            .ok_or(Error::Timeout)?;
+        let mut state = lock(&self.state);
+        while state.pin_turns.contains(token) {
+            let (next, timed_out) = self.wait(state, until);
+            state = next;
+            if timed_out {
+                return Err(Error::Timeout);
+            }
+        }
+        state.pin_turns.insert(token.clone());
+        Ok(PinTurn {
+            shared: self,
+            token,
+        })
+    }
+}
+
+/// The right to send a PIN to a token.
+pub(super) struct PinTurn<'a> {
+    shared: &'a Shared,
+    token: &'a TokenId,
+}
+
+impl PinTurn<'_> {
+    /// Unlocked by us, in a worker that lives.
+    pub fn is_unlocked(&self) -> bool {
+        let state = lock(&self.shared.state);
+        matches!(&state.phase, Phase::Ready(link) if !link.is_dead())
+            && state
+                .tokens
+                .iter()
+                .any(|t| t.info.id == *self.token && t.info.unlocked)
+    }
+
+    /// Refuses a try that may be the last one, if nobody has confirmed it.
+    pub fn allow(&self, final_try: bool) -> Result<()> {
+        let state = lock(&self.shared.state);
+        let failures = state.failures.get(self.token).copied().unwrap_or(0);
+        let last_by_flag = state
+            .tokens
+            .iter()
+            .any(|t| t.info.id == *self.token && t.info.pin_final_try);
+        if (failures >= FAILURES_BEFORE_LAST || last_by_flag) && !final_try {
+            return Err(Error::BadPinFinalTry);
+        }
+        Ok(())
+    }
+
+    /// Counts what came of the PIN.
+    pub fn judge<T>(&self, result: Result<T>) -> Result<T> {
+        let mut state = lock(&self.shared.state);
+        match result {
+            Err(e @ (Error::BadPin | Error::BadPinFewTriesLeft | Error::PinLocked)) => {
+                let failures = state.failures.entry(self.token.clone()).or_insert(0);
+                *failures = failures.saturating_add(1);
+                let last = *failures >= FAILURES_BEFORE_LAST;
+                state.tokens_changed |= last;
+                Err(match e {
+                    Error::BadPin if last => Error::BadPinFewTriesLeft,
+                    other => other,
+                })
+            }
+            Ok(value) => {
+                state.tokens_changed |= state.failures.remove(self.token).is_some();
+                Ok(value)
+            }
+            other => other,
+        }
+    }
+}
+
+impl Drop for PinTurn<'_> {
+    fn drop(&mut self) {
+        lock(&self.shared.state).pin_turns.remove(self.token);
+        self.shared.changed.notify_all();
+    }
+}

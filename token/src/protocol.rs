@@ -1,0 +1,133 @@
+//! Requests and replies between client and worker.
+//!
+//! Only this crate speaks it, and both ends are always of one build: nothing here is versioned. No `Debug`: some of it is
+//! secret.
+
+use std::path::PathBuf;
+
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use crate::error::Result;
+use crate::{KeyRef, ModuleInfo, SignScheme, TokenCertificate, TokenId, TokenInfo, UnwrapScheme};
+
+/// What the client sends.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Request {
+    pub id: u64,
+    pub call: Call,
+}
+
+/// One thing to do.
+#[derive(Deserialize, Serialize)]
+pub(crate) enum Call {
+    /// the first request of all, and only the first
+    Start {
+        /// the module's real path
+        module: PathBuf,
+        init_args: Option<String>,
+        /// process id of the client: a worker whose parent is another one ends
+        client: u32,
+    },
+    /// what changed?
+    Poll,
+    /// read everything again
+    Rescan,
+    Login {
+        token: TokenId,
+        pin: Option<Secret>,
+        final_try: bool,
+    },
+    Logout {
+        token: TokenId,
+    },
+    Sign {
+        token: TokenId,
+        key: KeyRef,
+        scheme: SignScheme,
+        #[serde(with = "serde_bytes")]
+        digest: Vec<u8>,
+        pin: Option<Secret>,
+    },
+    Unwrap {
+        token: TokenId,
+        key: KeyRef,
+        scheme: UnwrapScheme,
+        #[serde(with = "serde_bytes")]
+        wrapped: Vec<u8>,
+        expected_len: u32,
+        pin: Option<Secret>,
+    },
+    Ecdh {
+        token: TokenId,
+        key: KeyRef,
+        #[serde(with = "serde_bytes")]
+        point: Vec<u8>,
+    },
+    /// log out everywhere and exit; the answer is the end of the stream
+    Shutdown,
+}
+
+/// What the worker sends.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Reply {
+    pub id: u64,
+    pub result: Result<Answer>,
+    /// all tokens, if something about them changed
+    pub listing: Option<Listing>,
+}
+
+/// What came of a call.
+#[derive(Deserialize, Serialize)]
+pub(crate) enum Answer {
+    Done,
+    Started {
+        info: ModuleInfo,
+        /// calls that the worker takes at a time
+        parallel: u32,
+    },
+    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+    Secret(Secret),
+    /// done, and the worker exits now so that the card is let go
+    Resting,
+}
+
+/// All tokens of a module. Of two listings the one with the higher revision is true.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Listing {
+    pub revision: u64,
+    pub tokens: Vec<Snapshot>,
+}
+
+/// A token as it was when last looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Snapshot {
+    pub info: TokenInfo,
+    pub certificates: Vec<TokenCertificate>,
+}
+
+/// A PIN or a derived key: wiped when dropped, never shown.
+pub(crate) struct Secret(pub Zeroizing<Vec<u8>>);
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Secret;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Secret, E> {
+                Ok(Secret(Zeroizing::new(bytes.to_vec())))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}

@@ -1,0 +1,463 @@
+//! The loaded module: which tokens it has, and who may enter it when.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use cryptoki::context::Pkcs11;
+use cryptoki::error::RvError;
+use cryptoki::slot::Slot;
+use sha2::{Digest, Sha256};
+
+use super::fault::{Fault, ckr};
+use super::raw::Raw;
+use super::token::{Token, lock};
+use super::{objects, open, sign};
+use crate::error::{Error, Result};
+use crate::protocol::{Answer, Call, Listing, Secret, Snapshot};
+use crate::quirks::{self, Quirks};
+use crate::{ModuleInfo, TokenId, TokenInfo};
+
+/// Slots that are looked at.
+const MAX_TOKENS: usize = 64;
+/// Certificates of all tokens together, in bytes: a listing must fit into a frame.
+const MAX_LISTED: usize = crate::frame::MAX_REPLY / 4 * 3;
+
+pub(super) struct Module {
+    pub pkcs11: Pkcs11,
+    pub raw: Raw,
+    pub quirks: Quirks,
+    path: PathBuf,
+    reserved: Option<CString>,
+    /// written: C_Finalize and C_Initialize; read: everything else
+    gate: RwLock<()>,
+    /// held over every call where the module must be entered by one thread at a time
+    serial: Option<Mutex<()>>,
+    tokens: Mutex<BTreeMap<TokenId, Arc<Token>>>,
+    /// one look at a time: two would make two of one token
+    looking: Mutex<()>,
+    published: Mutex<Published>,
+    /// something of what is published may have changed
+    touched: AtomicBool,
+    /// C_Sign failures in a row that have no name
+    failures: AtomicU32,
+    must_restart: AtomicBool,
+}
+
+struct Published {
+    revision: u64,
+    tokens: Vec<Snapshot>,
+}
+
+impl Module {
+    /// Loads and initialises the module, and looks at its tokens.
+    pub fn load(path: &Path, init_args: Option<String>) -> Result<(Self, ModuleInfo)> {
+        let unusable = |why: String| Error::Module(format!("{}: {why}", path.display()));
+        let mut quirks = quirks::by_file(path);
+        let pkcs11 = Pkcs11::new(path).map_err(|e| unusable(e.to_string()))?;
+        let raw = Raw::load(path).map_err(unusable)?;
+        let reserved = init_args
+            .map(CString::new)
+            .transpose()
+            .map_err(|e| unusable(e.to_string()))?;
+        let initialize = |parallel: bool| {
+            raw.initialize(parallel, reserved.as_deref())
+                .map_err(|e| unusable(format!("C_Initialize: {}", ckr(e))))
+        };
+        match raw.initialize(quirks.parallel, reserved.as_deref()) {
+            Err(RvError::CantLock) => {
+                quirks.parallel = false;
+                initialize(false)?;
+            }
+            Err(e) => return Err(unusable(format!("C_Initialize: {}", ckr(e)))),
+            Ok(()) => {}
+        }
+        let said = pkcs11
+            .get_library_info()
+            .map_err(|e| unusable(e.to_string()))?;
+        if let Some(known) = quirks::by_manufacturer(said.manufacturer_id()) {
+            if quirks.parallel && !known.parallel {
+                pkcs11
+                    .clone()
+                    .finalize()
+                    .map_err(|e| unusable(e.to_string()))?;
+                initialize(false)?;
+            }
+            quirks = Quirks {
+                parallel: quirks.parallel && known.parallel,
+                ..known
+            };
+        }
+        let version = said.library_version();
+        let info = ModuleInfo {
+            description: said.library_description().to_owned(),
+            manufacturer: said.manufacturer_id().to_owned(),
+            library_version: format!("{}.{}", version.major(), version.minor()),
+        };
+        let module = Self {
+            pkcs11,
+            raw,
+            quirks,
+            path: path.to_owned(),
+            reserved,
+            gate: RwLock::new(()),
+            serial: (!quirks.parallel).then(|| Mutex::new(())),
+            tokens: Mutex::new(BTreeMap::new()),
+            looking: Mutex::new(()),
+            published: Mutex::new(Published {
+                revision: 1,
+                tokens: Vec::new(),
+            }),
+            touched: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
+            must_restart: AtomicBool::new(false),
+        };
+        module.refresh(true)?;
+        Ok((module, info))
+    }
+
+    /// Does what a client asks, and says what has changed by it.
+    pub fn handle(&self, call: Call) -> (Result<Answer>, Option<Listing>) {
+        let _alone = self.serial.as_ref().map(lock);
+        // who changed something must know it before the answer, even if another thread has told it already
+        let tell = matches!(
+            call,
+            Call::Rescan | Call::Login { .. } | Call::Logout { .. }
+        );
+        let result = self.answer(call);
+        let listing = (self.touched.swap(false, Ordering::AcqRel) || tell)
+            .then(|| self.publish(tell))
+            .flatten();
+        (result, listing)
+    }
+
+    /// All tokens, as at the start.
+    pub fn first_listing(&self) -> Option<Listing> {
+        self.publish(true)
+    }
+
+    /// The worker is to exit: the card is to be let go, or only a new start helps.
+    pub fn must_restart(&self) -> bool {
+        self.must_restart.load(Ordering::Acquire)
+    }
+
+    /// Logs out everywhere and ends the use of the module. Waits for calls that are under way.
+    pub fn finish(&self) {
+        let _alone = self.serial.as_ref().map(lock);
+        let _all = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        for token in self.all() {
+            token.log_out();
+        }
+        if let Err(e) = self.pkcs11.clone().finalize() {
+            tracing::debug!(error = %e, "C_Finalize");
+        }
+    }
+
+    fn answer(&self, call: Call) -> Result<Answer> {
+        if let Call::Rescan = call {
+            return self.rescan().map(|()| Answer::Done);
+        }
+        let _open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        match call {
+            Call::Poll => self.refresh(false).map(|()| Answer::Done),
+            Call::Login {
+                token,
+                pin,
+                final_try,
+            } => {
+                let token = self.token(&token)?;
+                self.login(&token, pin, final_try).map(|()| Answer::Done)
+            }
+            Call::Logout { token } => {
+                let token = self.token(&token)?;
+                self.logout(&token)
+            }
+            Call::Sign {
+                token,
+                key,
+                scheme,
+                digest,
+                pin,
+            } => {
+                let token = self.token(&token)?;
+                sign::sign(self, &token, &key, scheme, &digest, pin).map(Answer::Bytes)
+            }
+            Call::Unwrap {
+                token,
+                key,
+                scheme,
+                wrapped,
+                expected_len,
+                pin,
+            } => {
+                let token = self.token(&token)?;
+                let expected_len = usize::try_from(expected_len).unwrap_or(0);
+                open::unwrap(self, &token, &key, &scheme, &wrapped, expected_len, pin)
+                    .map(|key| Answer::Secret(Secret(key)))
+            }
+            Call::Ecdh { token, key, point } => {
+                let token = self.token(&token)?;
+                open::ecdh(self, &token, &key, &point).map(|secret| Answer::Secret(Secret(secret)))
+            }
+            Call::Start { .. } | Call::Rescan | Call::Shutdown => {
+                Err(Error::TokenError("out of order".into()))
+            }
+        }
+    }
+
+    fn token(&self, id: &TokenId) -> Result<Arc<Token>> {
+        let known = |module: &Self| lock(&module.tokens).get(id).cloned();
+        if let Some(token) = known(self) {
+            return Ok(token);
+        }
+        self.refresh(false)?;
+        known(self).ok_or(Error::TokenNotPresent)
+    }
+
+    fn all(&self) -> Vec<Arc<Token>> {
+        lock(&self.tokens).values().cloned().collect()
+    }
+
+    fn rescan(&self) -> Result<()> {
+        let unlocked = || self.all().iter().any(|t| lock(&t.state).info.unlocked);
+        if self.quirks.reinitialize_to_rescan && !unlocked() {
+            let _all = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+            // someone may have logged in before the gate was closed
+            if !unlocked() {
+                self.reinitialize()?;
+            }
+        }
+        let _open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.refresh(true)
+    }
+
+    fn reinitialize(&self) -> Result<()> {
+        for token in std::mem::take(&mut *lock(&self.tokens)).into_values() {
+            token.reset();
+        }
+        let again = self
+            .pkcs11
+            .clone()
+            .finalize()
+            .map_err(|e| Fault::from(e).error())
+            .and_then(|()| {
+                self.raw
+                    .initialize(self.quirks.parallel, self.reserved.as_deref())
+                    .map_err(|e| Error::TokenError(format!("{} in C_Initialize", ckr(e))))
+            });
+        if again.is_err() {
+            self.must_restart.store(true, Ordering::Release);
+        }
+        again
+    }
+
+    /// Looks which tokens there are; at the objects of new ones, or (`thorough`) of all.
+    fn refresh(&self, thorough: bool) -> Result<()> {
+        let _looking = lock(&self.looking);
+        self.touched.store(true, Ordering::Release);
+        let slots = self
+            .pkcs11
+            .get_slots_with_token()
+            .map_err(|e| Fault::from(e).error())?;
+        let before = lock(&self.tokens).clone();
+        let mut now = BTreeMap::new();
+        for slot in slots.into_iter().take(MAX_TOKENS) {
+            // a card that was pulled since C_GetSlotList
+            let Ok(info) = self.describe(slot) else {
+                continue;
+            };
+            if now.contains_key(&info.id) {
+                tracing::warn!(token = %info.id.0, label = info.label, "two tokens of one name: the second is not used");
+                continue;
+            }
+            let token = match before.get(&info.id) {
+                Some(known) if known.slot == slot => {
+                    self.update(known, info, thorough);
+                    Arc::clone(known)
+                }
+                _ => {
+                    let token = Token::new(info.id.clone(), slot, info);
+                    self.list_objects(&token);
+                    Arc::new(token)
+                }
+            };
+            now.insert(token.id.clone(), token);
+        }
+        *lock(&self.tokens) = now;
+        Ok(())
+    }
+
+    fn update(&self, token: &Token, info: TokenInfo, thorough: bool) {
+        let mut state = lock(&token.state);
+        let was = std::mem::replace(&mut state.info, info);
+        state.info.mechanisms = was.mechanisms;
+        state.info.unlocked = was.unlocked;
+        let anew = thorough || state.info.initialized != was.initialized;
+        let lost = was.unlocked && state.anchor.is_some();
+        drop(state);
+        if lost && !token.login_holds() {
+            // pulled and put back between two looks, or reset by another program
+            tracing::info!(token = %token.id.0, "the login is gone");
+            token.reset();
+            self.list_objects(token);
+        } else if anew {
+            self.list_objects(token);
+        }
+    }
+
+    /// What C_GetTokenInfo and C_GetSlotInfo say now. Mechanisms: for tokens that are not known yet.
+    pub fn describe(&self, slot: Slot) -> Result<TokenInfo, Fault> {
+        let said = self.pkcs11.get_token_info(slot)?;
+        let reader = self.pkcs11.get_slot_info(slot)?;
+        let id = self.token_id(said.serial_number(), said.label());
+        let mechanisms = if lock(&self.tokens).get(&id).is_some_and(|t| t.slot == slot) {
+            Vec::new()
+        } else {
+            let known = self.pkcs11.get_mechanism_list(slot).unwrap_or_default();
+            known.iter().map(ToString::to_string).collect()
+        };
+        let pin_len = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        Ok(TokenInfo {
+            id,
+            label: said.label().to_owned(),
+            serial: said.serial_number().to_owned(),
+            manufacturer: said.manufacturer_id().to_owned(),
+            model: said.model().to_owned(),
+            reader: reader.slot_description().to_owned(),
+            initialized: said.token_initialized(),
+            login_required: said.login_required(),
+            protected_auth_path: said.protected_authentication_path(),
+            user_pin_initialized: said.user_pin_initialized(),
+            unlocked: false,
+            pin_min: pin_len(said.min_pin_length()),
+            pin_max: pin_len(said.max_pin_length()),
+            pin_count_low: said.user_pin_count_low(),
+            pin_final_try: said.user_pin_final_try(),
+            pin_locked: said.user_pin_locked(),
+            pin_to_be_changed: said.user_pin_to_be_changed(),
+            mechanisms,
+        })
+    }
+
+    fn token_id(&self, serial: &str, label: &str) -> TokenId {
+        let mut hash = Sha256::new();
+        let path = self.path.as_os_str().as_encoded_bytes();
+        for part in [serial.as_bytes(), label.as_bytes(), path] {
+            let len = u64::try_from(part.len()).unwrap_or(u64::MAX);
+            hash.update(len.to_le_bytes());
+            hash.update(part);
+        }
+        let digest = hash.finalize();
+        TokenId(digest.iter().take(16).map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// Reads a token's certificates; what cannot be read is left as it was.
+    pub fn list_objects(&self, token: &Token) {
+        self.touched.store(true, Ordering::Release);
+        let (initialized, private) = {
+            let state = lock(&token.state);
+            let info = &state.info;
+            (info.initialized, info.unlocked || !info.login_required)
+        };
+        if !initialized {
+            lock(&token.state).certificates.clear();
+            return;
+        }
+        let listed = token.session(&self.pkcs11).and_then(|session| {
+            let listed = objects::certificates(&session, private)?;
+            token.put_back(session);
+            Ok(listed)
+        });
+        match listed {
+            Ok(certificates) => lock(&token.state).certificates = certificates,
+            Err(fault) => {
+                let error = fault.error();
+                tracing::warn!(op = "list", token = %token.id.0, %error, "objects not read");
+            }
+        }
+    }
+
+    /// The meaning of a failed call, and what it changes.
+    pub fn judge(&self, token: &Token, fault: Fault) -> Error {
+        let stale = fault.is_stale_session();
+        let rv = match &fault {
+            Fault::Rv(rv, _) => Some(*rv),
+            Fault::Told(_) => None,
+        };
+        let mut error = fault.error();
+        if stale {
+            token.drop_idle();
+            error = match self.pkcs11.get_token_info(token.slot) {
+                Ok(_) => Error::PinRequired,
+                Err(_) => Error::TokenRemoved,
+            };
+        }
+        match error {
+            Error::PinRequired if !token.login_holds() => {
+                token.reset();
+                self.list_objects(token);
+            }
+            Error::TokenRemoved | Error::TokenNotPresent => {
+                token.reset();
+                lock(&self.tokens).remove(&token.id);
+                self.touched.store(true, Ordering::Release);
+            }
+            _ => {}
+        }
+        if matches!(
+            rv,
+            Some(RvError::GeneralError | RvError::FunctionFailed | RvError::DeviceError)
+        ) {
+            self.count_failure();
+        }
+        error
+    }
+
+    fn count_failure(&self) {
+        let failures = self
+            .failures
+            .fetch_add(1, Ordering::AcqRel)
+            .saturating_add(1);
+        if self
+            .quirks
+            .restart_after_failures
+            .is_some_and(|most| failures >= most)
+        {
+            self.must_restart.store(true, Ordering::Release);
+        }
+    }
+
+    /// The module works.
+    pub fn count_success(&self) {
+        self.failures.store(0, Ordering::Release);
+    }
+
+    /// The worker is to exit after this answer.
+    pub fn release(&self) {
+        self.must_restart.store(true, Ordering::Release);
+    }
+
+    fn publish(&self, anyway: bool) -> Option<Listing> {
+        let mut published = lock(&self.published);
+        let mut tokens: Vec<Snapshot> = self.all().iter().map(|t| t.snapshot()).collect();
+        let mut room = MAX_LISTED;
+        for token in &mut tokens {
+            token.certificates.retain(|certificate| {
+                let fits = room.checked_sub(certificate.der.len());
+                room = fits.unwrap_or(room);
+                fits.is_some()
+            });
+        }
+        let changed = published.tokens != tokens;
+        if changed {
+            published.revision = published.revision.saturating_add(1);
+            published.tokens.clone_from(&tokens);
+        }
+        (changed || anyway).then_some(Listing {
+            revision: published.revision,
+            tokens,
+        })
+    }
+}
