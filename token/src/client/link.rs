@@ -4,6 +4,7 @@
 //! has been sent has been started, and its deadline means the module and not the queue.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::Mutex;
@@ -163,9 +164,13 @@ impl Link {
 
     fn transmit(&self, frame: &Frame) {
         let written = frame::write(&mut *lock(&self.writer), frame);
-        if let Err(e) = written {
-            // the reader thread sees the end as well; whoever is first tells all
-            self.die(Some(&format!("it does not take requests: {e}")));
+        match written {
+            Ok(()) => {}
+            // it has ended; how, its exit status says
+            Err(e) if matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                self.die(None);
+            }
+            Err(e) => self.die(Some(&format!("it does not take requests: {e}"))),
         }
     }
 
@@ -179,7 +184,7 @@ impl Link {
             };
             let ready = match reply {
                 Ok(reply) => self.take(reply, shared),
-                Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                Err(e) if e.kind() == ErrorKind::InvalidData => {
                     break self.die(Some(&format!("it sent garbage: {e}")));
                 }
                 Err(_) => break self.die(None),
