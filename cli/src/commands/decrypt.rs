@@ -1,0 +1,67 @@
+//! `privyseal decrypt`
+
+use serde_json::Value;
+
+use crate::args::{Files, Prompting};
+use crate::bus::Bus;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::files::{Input, Output, Trouble};
+use crate::job;
+use crate::json;
+use crate::options::Options;
+use crate::signals::Signals;
+use crate::ui::Ui;
+
+const AFTER: &str = "\
+Examples:
+  privyseal decrypt secret.eml
+  privyseal decrypt --json secret.eml -o mail.txt";
+
+/// Decrypt with a key of any present token
+///
+/// The key is chosen from the message. Where the message is authenticated, nothing is written before that is checked.
+#[derive(clap::Args, Debug)]
+#[command(after_help = AFTER)]
+pub struct Args {
+    #[command(flatten)]
+    files: Files,
+
+    #[command(flatten)]
+    prompting: Prompting,
+}
+
+impl Args {
+    pub async fn run(self, ui: &Ui) -> Result<Exit> {
+        let mut options = Options::default();
+        let mut trouble = Trouble::new();
+        let output = Output::open(self.files.output.as_deref(), ui, &trouble)?;
+        let input = Input::open(self.files.file.as_deref(), ui, &trouble)?;
+        let mut signals = Signals::new()?;
+        let connect = async {
+            let bus = Bus::connect().await?;
+            let interactive = bus.set_context(self.prompting.batch, ui).await?;
+            Ok((bus, interactive))
+        };
+        let (bus, interactive) = signals.guard(connect).await?;
+        options.set("interactive", Some(interactive));
+        let cms = bus.cms().await?;
+        let (out, finish) = output.split()?;
+        let start = cms.decrypt(input.into_fd(), out, options.finish());
+        let results = job::run(&bus, ui, &mut signals, &mut trouble, start).await?;
+        let shown = json::results(&results);
+        // the daemon's own warnings say it better
+        if shown.get("authenticated") == Some(&Value::Bool(false))
+            && super::texts(&results, "warnings").is_empty()
+        {
+            let cipher = shown
+                .get("cipher")
+                .and_then(Value::as_str)
+                .unwrap_or("its cipher");
+            ui.warn(&format!(
+                "{cipher} does not protect against changes: somebody may have altered this text on its way"
+            ));
+        }
+        super::finish(ui, finish, &results).await
+    }
+}

@@ -1,0 +1,43 @@
+//! The commands, one module each. A command has its arguments and `run`.
+
+pub mod cert;
+pub mod completions;
+pub mod config;
+pub mod decrypt;
+pub mod encrypt;
+pub mod man;
+pub mod sign;
+pub mod status;
+pub mod token;
+mod token_watch;
+pub mod verify;
+
+use privyseal_proto::Dict;
+
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::files::Finish;
+use crate::json;
+use crate::ui::Ui;
+
+/// The end of sign, encrypt and decrypt: output in place, warnings shown; they are quiet otherwise.
+async fn finish(ui: &Ui, output: Finish, results: &Dict) -> Result<Exit> {
+    output.commit().await?;
+    for warning in texts(results, "warnings") {
+        ui.warn(&warning);
+    }
+    if ui.is_json() {
+        ui.result(&json::results(results), "")?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn texts(results: &Dict, name: &str) -> Vec<String> {
+    match results.get(name).map(|value| json::value_of(value)) {
+        Some(serde_json::Value::Array(items)) => items
+            .iter()
+            .filter_map(|item| item.as_str().map(str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
