@@ -1,0 +1,303 @@
+//! Signatures that openssl made, and those that are not quite so.
+
+#![allow(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
+
+use const_oid::db;
+
+use super::verify_signature;
+use crate::algorithm::DigestAlgorithm::{self, Sha1, Sha224, Sha256, Sha384, Sha512};
+use crate::algorithm::SignatureScheme;
+use crate::algorithm_id::encode;
+use crate::ber::{Cursor, constructed, id};
+use crate::mime::pem;
+use crate::signed::testkit::{Kind, Person, openssl};
+
+const DIGESTS: [DigestAlgorithm; 5] = [Sha1, Sha224, Sha256, Sha384, Sha512];
+const MESSAGE: &[u8] = b"the quick brown fox";
+
+/// `openssl dgst -sign` over [`MESSAGE`].
+fn signature(person: &Person, digest: DigestAlgorithm, options: &[String]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    person.write(folder.path());
+    let flag = format!("-{}", digest.name());
+    let mut args = vec!["dgst", &flag, "-sign", "key.pem"];
+    for option in options {
+        args.extend(["-sigopt", option.as_str()]);
+    }
+    openssl(folder.path(), &args, MESSAGE)
+}
+
+/// The signature holds, and nothing near it does.
+fn only_this_holds(person: &Person, scheme: SignatureScheme, signature: &[u8]) {
+    let certificate = &person.certificate;
+    let digest = scheme.digest().digest(MESSAGE);
+    let holds = |scheme, digest: &[u8], signature: &[u8]| {
+        verify_signature(certificate, scheme, digest, signature)
+    };
+    assert!(holds(scheme, &digest, signature), "{scheme:?}");
+    assert!(
+        holds(scheme, &digest, signature),
+        "{scheme:?}, the second time"
+    );
+    assert!(
+        !holds(scheme, &scheme.digest().digest(b"another"), signature),
+        "{scheme:?}"
+    );
+    assert!(!holds(scheme, &digest[1..], signature), "{scheme:?}");
+    assert!(!holds(scheme, &[], signature), "{scheme:?}");
+    assert!(!holds(scheme, &digest, &[]), "{scheme:?}");
+    assert!(!holds(scheme, &digest, &signature[1..]), "{scheme:?}");
+    assert!(
+        !holds(scheme, &digest, &signature[..signature.len() - 1]),
+        "{scheme:?}"
+    );
+    assert!(
+        !holds(scheme, &digest, &[signature, &[0]].concat()),
+        "{scheme:?}"
+    );
+    assert!(
+        !holds(scheme, &digest, &[&[0], signature].concat()),
+        "{scheme:?}"
+    );
+    for at in [0, 1, 3, signature.len() / 2, signature.len() - 1] {
+        let mut changed = signature.to_vec();
+        changed[at] ^= 0x40;
+        assert!(!holds(scheme, &digest, &changed), "{scheme:?}, byte {at}");
+    }
+    for other in DIGESTS.into_iter().filter(|d| *d != scheme.digest()) {
+        let other = match scheme {
+            SignatureScheme::RsaPkcs1(_) => SignatureScheme::RsaPkcs1(other),
+            SignatureScheme::RsaPss { salt_len, .. } => SignatureScheme::RsaPss {
+                digest: other,
+                salt_len,
+            },
+            SignatureScheme::Ecdsa(_) => SignatureScheme::Ecdsa(other),
+        };
+        assert!(
+            !holds(other, &other.digest().digest(MESSAGE), signature),
+            "{scheme:?} as {other:?}"
+        );
+    }
+    let stranger = if person.certificate == Person::shared(Kind::P256).certificate {
+        Kind::Rsa
+    } else {
+        Kind::P256
+    };
+    assert!(!verify_signature(
+        &Person::shared(stranger).certificate,
+        scheme,
+        &digest,
+        signature
+    ));
+}
+
+#[test]
+fn rsa_signatures_hold_with_every_digest_and_salt() {
+    let person = Person::shared(Kind::Rsa);
+    let mut count = 0;
+    for digest in DIGESTS {
+        only_this_holds(
+            person,
+            SignatureScheme::RsaPkcs1(digest),
+            &signature(person, digest, &[]),
+        );
+        for salt_len in [digest.len(), 0, 8, 256 - 2 - digest.len()] {
+            let options = [
+                "rsa_padding_mode:pss".to_owned(),
+                format!("rsa_pss_saltlen:{salt_len}"),
+            ];
+            let signature = signature(person, digest, &options);
+            only_this_holds(
+                person,
+                SignatureScheme::RsaPss { digest, salt_len },
+                &signature,
+            );
+            for wrong in [salt_len + 1, salt_len.saturating_sub(1)]
+                .into_iter()
+                .filter(|s| *s != salt_len)
+            {
+                let wrong = SignatureScheme::RsaPss {
+                    digest,
+                    salt_len: wrong,
+                };
+                assert!(!verify_signature(
+                    &person.certificate,
+                    wrong,
+                    &digest.digest(MESSAGE),
+                    &signature
+                ));
+            }
+            let as_pkcs1 = SignatureScheme::RsaPkcs1(digest);
+            assert!(!verify_signature(
+                &person.certificate,
+                as_pkcs1,
+                &digest.digest(MESSAGE),
+                &signature
+            ));
+            count += 1;
+        }
+    }
+    assert_eq!(count, 20);
+}
+
+#[test]
+fn ecdsa_signatures_hold_on_every_curve_with_every_digest() {
+    for kind in [Kind::P256, Kind::P384, Kind::P521] {
+        let person = Person::shared(kind);
+        for digest in DIGESTS {
+            let signature = signature(person, digest, &[]);
+            only_this_holds(person, SignatureScheme::Ecdsa(digest), &signature);
+            // the same numbers, but not in DER: the length in a longer form, r with a zero in front
+            let content = if signature[1] == 0x81 {
+                &signature[3..]
+            } else {
+                &signature[2..]
+            };
+            let len = u8::try_from(content.len()).unwrap();
+            let longer = [&[0x30, 0x82, 0, len][..], content].concat();
+            let padded = [
+                &[0x30, 0x81, len + 1, 2, content[1] + 1, 0][..],
+                &content[2..],
+            ]
+            .concat();
+            for changed in [longer, padded] {
+                let scheme = SignatureScheme::Ecdsa(digest);
+                assert!(
+                    !verify_signature(
+                        &person.certificate,
+                        scheme,
+                        &digest.digest(MESSAGE),
+                        &changed
+                    ),
+                    "{kind:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_short_rsa_key_still_verifies() {
+    let person = Person::shared(Kind::Rsa1024);
+    for digest in [Sha1, Sha256] {
+        only_this_holds(
+            person,
+            SignatureScheme::RsaPkcs1(digest),
+            &signature(person, digest, &[]),
+        );
+    }
+}
+
+#[test]
+fn a_pss_key_keeps_to_what_its_certificate_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |extra: &[&str]| {
+        let mut args = vec![
+            "genpkey",
+            "-algorithm",
+            "RSA-PSS",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+            "-out",
+            "key.pem",
+        ];
+        args.extend(extra);
+        openssl(folder.path(), &args, &[]);
+        let request = [
+            "req", "-x509", "-new", "-key", "key.pem", "-subj", "/CN=pss", "-days", "30",
+            "-outform", "DER",
+        ];
+        crate::Certificate::from_der(&openssl(folder.path(), &request, &[])).unwrap()
+    };
+    let sign = |digest: DigestAlgorithm, salt: usize| {
+        let (flag, salt) = (
+            format!("-{}", digest.name()),
+            format!("rsa_pss_saltlen:{salt}"),
+        );
+        openssl(
+            folder.path(),
+            &["dgst", &flag, "-sign", "key.pem", "-sigopt", &salt],
+            MESSAGE,
+        )
+    };
+    let holds = |certificate: &crate::Certificate,
+                 digest: DigestAlgorithm,
+                 salt_len: usize,
+                 signature: &[u8]| {
+        let digested = digest.digest(MESSAGE);
+        assert!(!verify_signature(
+            certificate,
+            SignatureScheme::RsaPkcs1(digest),
+            &digested,
+            signature
+        ));
+        verify_signature(
+            certificate,
+            SignatureScheme::RsaPss { digest, salt_len },
+            &digested,
+            signature,
+        )
+    };
+
+    let free = make(&[]);
+    assert!(holds(&free, Sha256, 32, &sign(Sha256, 32)));
+    assert!(holds(&free, Sha512, 20, &sign(Sha512, 20)));
+
+    let limits = [
+        "rsa_pss_keygen_md:sha256",
+        "rsa_pss_keygen_mgf1_md:sha256",
+        "rsa_pss_keygen_saltlen:32",
+    ];
+    let restricted = make(&[
+        "-pkeyopt", limits[0], "-pkeyopt", limits[1], "-pkeyopt", limits[2],
+    ]);
+    let (good, long) = (sign(Sha256, 32), sign(Sha256, 40));
+    assert!(holds(&restricted, Sha256, 32, &good));
+    assert!(holds(&restricted, Sha256, 40, &long));
+    assert!(!holds(&restricted, Sha512, 64, &good));
+    // made with the same key as if it were not restricted
+    let pkcs8 = openssl(
+        folder.path(),
+        &[
+            "pkcs8", "-topk8", "-nocrypt", "-in", "key.pem", "-outform", "DER",
+        ],
+        &[],
+    );
+    let mut parts = Cursor::new(
+        Cursor::new(&pkcs8)
+            .expect(id::SEQUENCE, "")
+            .unwrap()
+            .content,
+    );
+    let (version, _, numbers) = (
+        parts.next().unwrap().unwrap(),
+        parts.next(),
+        parts.next().unwrap().unwrap(),
+    );
+    let any_use = encode(&db::rfc5912::RSA_ENCRYPTION, &[id::NULL, 0]);
+    let key = constructed(id::SEQUENCE, &[version.whole, &any_use, numbers.whole]);
+    std::fs::write(
+        folder.path().join("key.pem"),
+        pem::encode("PRIVATE KEY", &key),
+    )
+    .unwrap();
+    let sign = |digest: DigestAlgorithm, salt: usize| {
+        let (flag, salt) = (
+            format!("-{}", digest.name()),
+            format!("rsa_pss_saltlen:{salt}"),
+        );
+        let args = [
+            "dgst",
+            &flag,
+            "-sign",
+            "key.pem",
+            "-sigopt",
+            "rsa_padding_mode:pss",
+            "-sigopt",
+            &salt,
+        ];
+        openssl(folder.path(), &args, MESSAGE)
+    };
+    assert!(!holds(&restricted, Sha512, 64, &sign(Sha512, 64)));
+    assert!(!holds(&restricted, Sha256, 20, &sign(Sha256, 20)));
+}

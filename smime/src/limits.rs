@@ -1,0 +1,24 @@
+//! What a message may ask of us. Each limit has a test at it and one past it.
+
+/// BER nesting of one structure.
+pub const BER_DEPTH: usize = 32;
+/// One element that is held in memory (a SignerInfo, a certificate set), bytes.
+pub const ELEMENT: usize = 8 << 20;
+/// Certificates in one SignedData.
+pub const CERTIFICATES: usize = 256;
+/// SignerInfos in one SignedData.
+pub const SIGNERS: usize = 64;
+/// Certificates that the SignerInfos of one message may mean, in sum: each is tried, and costs a public-key operation.
+pub const SIGNATURE_TRIES: usize = 256;
+/// RecipientInfos in one EnvelopedData.
+pub const RECIPIENTS: usize = 4096;
+/// One header section, bytes.
+pub const HEADERS: usize = 64 << 10;
+/// A boundary of a multipart, characters (RFC 2046 §5.1.1 says 70; some senders exceed it).
+pub const BOUNDARY: usize = 200;
+/// One attribute set of a signer, bytes.
+pub const ATTRIBUTES: usize = 256 << 10;
+/// An encrypted content-encryption key, bytes.
+pub const WRAPPED_KEY: usize = 2048;
+/// Digest algorithms named by one SignedData.
+pub const DIGESTS: usize = 64;

@@ -1,0 +1,119 @@
+//! SignedData (RFC 5652 §5) as S/MIME uses it: made with a [`crate::Signer`], verified in software.
+
+use crate::algorithm::DigestAlgorithm;
+use crate::cert::Certificate;
+use crate::key::RecipientId;
+use crate::layer::Layer;
+use crate::mime::{Form, Headers};
+
+mod attributes;
+mod scheme;
+mod sign;
+mod signed_data;
+mod signer;
+mod verify;
+
+#[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
+mod tests;
+
+pub use sign::sign;
+pub use verify::{release, verify};
+
+/// Where the signed content goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SignForm {
+    /// `multipart/signed`
+    #[default]
+    Clear,
+    /// inside the SignedData
+    Opaque,
+    /// a SignedData without content; the content stays where it is
+    Detached,
+}
+
+/// Which certificates travel along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum IncludeChain {
+    Leaf,
+    /// everything but a self-signed root
+    #[default]
+    NoRoot,
+    All,
+}
+
+/// How to sign.
+#[derive(Clone, Debug)]
+pub struct SignOptions {
+    pub form: SignForm,
+    /// [`SignForm::Clear`] goes with [`Form::Smime`] only.
+    pub format: Form,
+    /// Bare LF becomes CRLF before hashing and in what is written (RFC 8551 §3.1.1).
+    pub canonicalize: bool,
+    pub digest: DigestAlgorithm,
+    /// RSASSA-PSS instead of PKCS#1 v1.5; ignored for EC keys.
+    pub pss: bool,
+    /// Certificates besides the signer's, already chosen by [`IncludeChain`].
+    pub chain: Vec<Certificate>,
+    /// Seconds since 1970, for the signingTime attribute.
+    pub signing_time: u64,
+}
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct SignResult {
+    pub digest: DigestAlgorithm,
+    /// `rsa-pkcs1`, `rsa-pss` or `ecdsa`
+    pub algorithm: &'static str,
+    /// bytes of content that were signed
+    pub content_len: u64,
+}
+
+/// What the cryptography of one SignerInfo says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureState {
+    Valid,
+    /// why, in words
+    Invalid(String),
+    /// An algorithm or a form we cannot judge; why, in words
+    Unsupported(String),
+}
+
+/// One SignerInfo, judged but for its certificate's path.
+#[derive(Clone, Debug)]
+pub struct SignerOutcome {
+    pub id: RecipientId,
+    pub state: SignatureState,
+    /// `None`: the signer's certificate is neither in the message nor among the candidates.
+    pub certificate: Option<Certificate>,
+    pub digest: Option<DigestAlgorithm>,
+    /// `rsa-pkcs1`, `rsa-pss`, `ecdsa` …; else the OID
+    pub algorithm: String,
+    /// signingTime attribute, seconds since 1970: the signer's claim, never a time to validate at
+    pub signing_time: Option<u64>,
+    /// SHA-1, or an RSA key below 2048 bits
+    pub weak: bool,
+}
+
+/// All that a signed message says about itself.
+#[derive(Clone, Debug, Default)]
+pub struct VerifyOutcome {
+    pub signers: Vec<SignerOutcome>,
+    /// all certificates of the message, in order
+    pub certificates: Vec<Certificate>,
+    /// all CRLs of the message, DER
+    pub crls: Vec<Vec<u8>>,
+    /// outermost first
+    pub layers: Vec<Layer>,
+    /// of the outermost entity; empty for bare CMS
+    pub headers: Headers,
+    /// addresses of the From and Sender fields outside the signature
+    pub from: Vec<String>,
+    pub sender: Vec<String>,
+    /// In words: oddities that make the message as a whole not good, whatever its signatures say (text outside the signed
+    /// part, several From fields, eContentType other than id-data, a SignerInfo without attributes over attribute-like content …)
+    pub contradictions: Vec<String>,
+    /// bytes of content that were judged
+    pub content_len: u64,
+}

@@ -1,0 +1,189 @@
+//! Signature AlgorithmIdentifiers, both ways (RFC 5652 §10.1.2, RFC 4056, RFC 5753 §2).
+
+use const_oid::db;
+use der::asn1::ObjectIdentifier;
+
+use super::SignatureState;
+use crate::algorithm::{DigestAlgorithm, SignatureScheme};
+use crate::algorithm_id::{AlgorithmId, PssError, PssParameters, encode};
+use crate::ber::id;
+use crate::cert::{Certificate, KeyType};
+use crate::error::{Error, Result};
+use crate::key::{PssUse, signature_digest};
+
+/// How this certificate's key signs.
+///
+/// # Errors
+/// `WeakAlgorithm` for SHA-1 and RSA keys below 2048 bits (RFC 8551 §4.1), `Certificate` for keys that cannot sign here.
+pub(super) fn choose(
+    certificate: &Certificate,
+    digest: DigestAlgorithm,
+    pss: bool,
+) -> Result<SignatureScheme> {
+    if digest.is_weak() {
+        return Err(Error::WeakAlgorithm(format!(
+            "{} is not used for new signatures",
+            digest.name()
+        )));
+    }
+    let bits = match certificate.key_type() {
+        KeyType::Ec(_) => return Ok(SignatureScheme::Ecdsa(digest)),
+        KeyType::Rsa(bits) => bits,
+        other => {
+            return Err(Error::Certificate(format!(
+                "its key ({other}) is of a kind that cannot sign mail here"
+            )));
+        }
+    };
+    if bits < 2048 {
+        return Err(Error::WeakAlgorithm(format!(
+            "RSA with {bits} bits; new signatures want 2048 or more"
+        )));
+    }
+    let with_pss = SignatureScheme::RsaPss {
+        digest,
+        salt_len: digest.len(),
+    };
+    match certificate.verifying_key().map(|key| key.pss()) {
+        Some(PssUse::Open) if pss => Ok(with_pss),
+        Some(PssUse::Open) => Ok(SignatureScheme::RsaPkcs1(digest)),
+        Some(PssUse::Only) => Ok(with_pss),
+        Some(PssUse::Restricted(allowed))
+            if allowed.hash == digest && allowed.mgf_hash == digest =>
+        {
+            Ok(SignatureScheme::RsaPss {
+                digest,
+                salt_len: digest.len().max(allowed.salt_len),
+            })
+        }
+        Some(PssUse::Restricted(allowed)) => Err(Error::Certificate(format!(
+            "its key signs with RSASSA-PSS over {} only (use that digest)",
+            allowed.hash.name()
+        ))),
+        Some(PssUse::Never) | None => Err(Error::Certificate(
+            "its key's parameters cannot be followed".into(),
+        )),
+    }
+}
+
+/// The signatureAlgorithm of a SignerInfo. PKCS#1 v1.5 is named rsaEncryption, which every reader takes (RFC 5754 §3.2).
+pub(super) fn signature_algorithm(scheme: SignatureScheme) -> Vec<u8> {
+    use DigestAlgorithm::{Sha1, Sha224, Sha256, Sha384, Sha512};
+    match scheme {
+        SignatureScheme::RsaPkcs1(_) => encode(&db::rfc5912::RSA_ENCRYPTION, &[id::NULL, 0]),
+        SignatureScheme::RsaPss { digest, salt_len } => {
+            let parameters = PssParameters {
+                hash: digest,
+                mgf_hash: digest,
+                salt_len,
+            };
+            encode(&db::rfc5912::ID_RSASSA_PSS, &parameters.encode())
+        }
+        SignatureScheme::Ecdsa(digest) => {
+            let oid = match digest {
+                Sha1 => crate::key::ECDSA_WITH_SHA1,
+                Sha224 => db::rfc5912::ECDSA_WITH_SHA_224,
+                Sha256 => db::rfc5912::ECDSA_WITH_SHA_256,
+                Sha384 => db::rfc5912::ECDSA_WITH_SHA_384,
+                Sha512 => db::rfc5912::ECDSA_WITH_SHA_512,
+            };
+            encode(&oid, &[])
+        }
+    }
+}
+
+/// What a SignerInfo's algorithms mean together. Whatever they do not say exactly is not guessed.
+pub(super) fn resolve(
+    digest: &AlgorithmId<'_>,
+    signature: &AlgorithmId<'_>,
+) -> std::result::Result<SignatureScheme, SignatureState> {
+    let Some(hash) = DigestAlgorithm::from_oid(&digest.oid) else {
+        return Err(SignatureState::Unsupported(format!(
+            "the digest {} is not known",
+            digest.oid
+        )));
+    };
+    if !digest.is_plain() {
+        return Err(invalid("the digest algorithm has parameters"));
+    }
+    if signature.oid == db::rfc5912::ID_RSASSA_PSS {
+        return resolve_pss(hash, signature);
+    }
+    let scheme = if signature.oid == db::rfc5912::RSA_ENCRYPTION {
+        SignatureScheme::RsaPkcs1(hash)
+    } else {
+        signature_digest(&signature.oid).ok_or_else(|| {
+            SignatureState::Unsupported(format!(
+                "the signature algorithm {} is not known",
+                describe(&signature.oid)
+            ))
+        })?
+    };
+    // RFC 5754 §3.2: NULL, absent too for old writers; §3.3: absent
+    let plain = match scheme {
+        SignatureScheme::Ecdsa(_) => signature.parameters.is_none(),
+        _ => signature.is_plain(),
+    };
+    if !plain {
+        return Err(invalid(
+            "the signature algorithm has parameters that do not belong there",
+        ));
+    }
+    if scheme.digest() != hash {
+        return Err(invalid(
+            "the digest and the signature algorithm do not agree",
+        ));
+    }
+    Ok(scheme)
+}
+
+fn resolve_pss(
+    hash: DigestAlgorithm,
+    signature: &AlgorithmId<'_>,
+) -> std::result::Result<SignatureScheme, SignatureState> {
+    let parameters = PssParameters::parse(signature.parameters).map_err(|e| match e {
+        PssError::Invalid(why) => invalid(why),
+        PssError::Unsupported(why) => SignatureState::Unsupported(why),
+    })?;
+    if parameters.hash != hash {
+        return Err(invalid(
+            "the digest and the RSASSA-PSS parameters do not agree",
+        ));
+    }
+    if parameters.mgf_hash != hash {
+        return Err(SignatureState::Unsupported(format!(
+            "RSASSA-PSS over {} with a mask of {}",
+            hash.name(),
+            parameters.mgf_hash.name()
+        )));
+    }
+    Ok(SignatureScheme::RsaPss {
+        digest: hash,
+        salt_len: parameters.salt_len,
+    })
+}
+
+/// `rsa-pkcs1`, `rsa-pss`, `ecdsa` …; else the OID.
+pub(super) fn name(signature: &ObjectIdentifier) -> String {
+    match *signature {
+        db::rfc5912::RSA_ENCRYPTION => "rsa-pkcs1".into(),
+        db::rfc5912::ID_RSASSA_PSS => "rsa-pss".into(),
+        db::rfc8410::ID_ED_25519 => "ed25519".into(),
+        db::rfc8410::ID_ED_448 => "ed448".into(),
+        other => signature_digest(&other)
+            .map_or_else(|| other.to_string(), |scheme| scheme.name().into()),
+    }
+}
+
+fn describe(oid: &ObjectIdentifier) -> String {
+    let (plain, name) = (oid.to_string(), name(oid));
+    if plain == name {
+        plain
+    } else {
+        format!("{name} ({plain})")
+    }
+}
+
+fn invalid(why: &str) -> SignatureState {
+    SignatureState::Invalid(why.to_owned())
+}

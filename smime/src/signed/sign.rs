@@ -1,0 +1,272 @@
+//! Making a signature: one pass over the content.
+
+use std::io::{Read, Write};
+
+use super::{SignForm, SignOptions, SignResult, attributes, scheme};
+use crate::algorithm::{DigestAlgorithm, SignatureScheme};
+use crate::algorithm_id::encode;
+use crate::ber::{Writer, constructed, id, tlv};
+use crate::cert::{Certificate, hex};
+use crate::content::{ID_DATA, ID_SIGNED_DATA};
+use crate::error::{Error, Result};
+use crate::key::{KeyError, Signer, verify_signature};
+use crate::mime::{CanonicalReader, CmsWriter, Form, MediaType};
+
+/// Opaque content up to here is held and written as DER; more goes out as it comes, with indefinite lengths.
+const HELD: usize = 256 << 10;
+/// Bytes read at once.
+const CHUNK: usize = 64 << 10;
+
+/// Signs `input` and writes the message. One pass, constant memory. The signature is verified against `certificate` before
+/// anything of the SignedData is written (design rule 4); only the content of a long opaque message goes out earlier, because
+/// it lies in front of its signature.
+///
+/// # Errors
+/// [`crate::Error::Key`] from the signer, `Certificate` when the key type cannot sign, `WeakAlgorithm`, `InvalidOption` for a
+/// clear signature in another format than S/MIME, `Io`/`NoSpace` of the streams.
+pub fn sign(
+    input: &mut dyn Read,
+    output: &mut dyn Write,
+    certificate: &Certificate,
+    signer: &dyn Signer,
+    options: &SignOptions,
+) -> Result<SignResult> {
+    let scheme = scheme::choose(certificate, options.digest, options.pss)?;
+    let signing = Signing {
+        certificate,
+        signer,
+        options,
+        scheme,
+    };
+    let mut canonical;
+    let content: &mut dyn Read = if options.canonicalize {
+        canonical = CanonicalReader::new(input);
+        &mut canonical
+    } else {
+        input
+    };
+    let content_len = match options.form {
+        SignForm::Clear => signing.clear(content, output)?,
+        SignForm::Opaque => signing.opaque(content, output)?,
+        SignForm::Detached => signing.detached(content, output)?,
+    };
+    output.flush()?;
+    Ok(SignResult {
+        digest: options.digest,
+        algorithm: scheme.name(),
+        content_len,
+    })
+}
+
+struct Signing<'a> {
+    certificate: &'a Certificate,
+    signer: &'a dyn Signer,
+    options: &'a SignOptions,
+    scheme: SignatureScheme,
+}
+
+impl Signing<'_> {
+    /// `multipart/signed` (RFC 8551 §3.5.3).
+    fn clear(&self, content: &mut dyn Read, output: &mut dyn Write) -> Result<u64> {
+        if self.options.format != Form::Smime {
+            return Err(Error::InvalidOption(
+                "a clear signature is a MIME message: it has no DER or PEM format (choose the form opaque or detached)".into(),
+            ));
+        }
+        let boundary = boundary()?;
+        let head = format!(
+            "MIME-Version: 1.0\r\n\
+             Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\";\r\n \
+             micalg={};\r\n boundary=\"{boundary}\"\r\n\r\n\
+             --{boundary}\r\n",
+            self.digest().micalg()
+        );
+        output.write_all(head.as_bytes())?;
+        let (digest, len) = self.hash(content, &mut |chunk| Ok(output.write_all(chunk)?))?;
+        output.write_all(format!("\r\n--{boundary}\r\n").as_bytes())?;
+        let signed_data = self.signed_data(&self.encapsulated(None), &digest)?;
+        let mut signature = CmsWriter::new(&mut *output, Form::Smime, MediaType::Signature, false)?;
+        signature.write_all(&signed_data)?;
+        signature
+            .finish()?
+            .write_all(format!("\r\n--{boundary}--\r\n").as_bytes())?;
+        Ok(len)
+    }
+
+    fn detached(&self, content: &mut dyn Read, output: &mut dyn Write) -> Result<u64> {
+        let (digest, len) = self.hash(content, &mut |_| Ok(()))?;
+        let signed_data = self.signed_data(&self.encapsulated(None), &digest)?;
+        // not application/pkcs7-signature, which belongs below a multipart/signed: openssl refuses it as a message
+        let mut out = CmsWriter::new(output, self.options.format, MediaType::SignedData, true)?;
+        out.write_all(&signed_data)?;
+        out.finish()?;
+        Ok(len)
+    }
+
+    fn opaque(&self, content: &mut dyn Read, output: &mut dyn Write) -> Result<u64> {
+        let mut held = Vec::with_capacity(16 << 10);
+        (&mut *content).take(HELD as u64).read_to_end(&mut held)?;
+        let mut hasher = self.digest().hasher();
+        hasher.update(&held);
+        let mut buffer = vec![0; if held.len() < HELD { 1 } else { CHUNK }];
+        let mut chunk = read_some(content, &mut buffer)?;
+        if chunk.is_empty() {
+            let digest = hasher.finalize();
+            let signed_data = self.signed_data(&self.encapsulated(Some(&held)), &digest)?;
+            let mut out = CmsWriter::new(output, self.options.format, MediaType::SignedData, true)?;
+            out.write_all(&signed_data)?;
+            out.finish()?;
+            return Ok(held.len() as u64);
+        }
+        let mut out = Writer::new(CmsWriter::new(
+            output,
+            self.options.format,
+            MediaType::SignedData,
+            true,
+        )?);
+        out.begin(id::SEQUENCE)?;
+        out.raw(&tlv(id::OID, ID_SIGNED_DATA.as_bytes()))?;
+        out.begin(id::context_constructed(0))?;
+        out.begin(id::SEQUENCE)?;
+        out.raw(&self.before_content())?;
+        out.begin(id::SEQUENCE)?;
+        out.raw(&tlv(id::OID, ID_DATA.as_bytes()))?;
+        out.begin(id::context_constructed(0))?;
+        out.octets_begin(id::OCTET_STRING | CONSTRUCTED)?;
+        out.octets_chunk(&held)?;
+        let mut len = held.len() as u64;
+        drop(held);
+        while !chunk.is_empty() {
+            hasher.update(chunk);
+            out.octets_chunk(chunk)?;
+            len = len.saturating_add(chunk.len() as u64);
+            chunk = read_some(content, &mut buffer)?;
+        }
+        out.octets_end()?;
+        out.end()?;
+        out.end()?;
+        out.raw(&self.after_content(&hasher.finalize())?)?;
+        out.end()?;
+        out.end()?;
+        out.end()?;
+        out.into_inner().finish()?;
+        Ok(len)
+    }
+
+    fn digest(&self) -> DigestAlgorithm {
+        self.options.digest
+    }
+
+    /// Hashes what comes, and hands it on.
+    fn hash(
+        &self,
+        content: &mut dyn Read,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<(Box<[u8]>, u64)> {
+        let mut hasher = self.digest().hasher();
+        let mut buffer = vec![0; CHUNK];
+        let mut len = 0u64;
+        loop {
+            let chunk = read_some(content, &mut buffer)?;
+            if chunk.is_empty() {
+                return Ok((hasher.finalize(), len));
+            }
+            hasher.update(chunk);
+            sink(chunk)?;
+            len = len.saturating_add(chunk.len() as u64);
+        }
+    }
+
+    /// The whole ContentInfo, DER.
+    fn signed_data(&self, encapsulated: &[u8], content_digest: &[u8]) -> Result<Vec<u8>> {
+        let after = self.after_content(content_digest)?;
+        let signed_data = constructed(
+            id::SEQUENCE,
+            &[&self.before_content(), encapsulated, &after],
+        );
+        let explicit = tlv(id::context_constructed(0), &signed_data);
+        Ok(constructed(
+            id::SEQUENCE,
+            &[&tlv(id::OID, ID_SIGNED_DATA.as_bytes()), &explicit],
+        ))
+    }
+
+    /// encapContentInfo.
+    fn encapsulated(&self, content: Option<&[u8]>) -> Vec<u8> {
+        let explicit = content
+            .map(|c| tlv(id::context_constructed(0), &tlv(id::OCTET_STRING, c)))
+            .unwrap_or_default();
+        constructed(
+            id::SEQUENCE,
+            &[&tlv(id::OID, ID_DATA.as_bytes()), &explicit],
+        )
+    }
+
+    /// version (1: id-data and X.509 certificates only, RFC 5652 §5.1) and digestAlgorithms.
+    fn before_content(&self) -> Vec<u8> {
+        let digests = tlv(id::SET, &encode(&self.digest().oid(), &[]));
+        [&tlv(id::INTEGER, &[1])[..], &digests].concat()
+    }
+
+    /// certificates and signerInfos.
+    fn after_content(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
+        let mut certificates: Vec<&[u8]> = std::iter::once(self.certificate)
+            .chain(&self.options.chain)
+            .map(Certificate::der)
+            .collect();
+        certificates.sort_unstable();
+        certificates.dedup();
+        let certificates = constructed(id::context_constructed(0), &certificates);
+        Ok([
+            certificates,
+            tlv(id::SET, &self.signer_info(content_digest)?),
+        ]
+        .concat())
+    }
+
+    fn signer_info(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
+        let attributes =
+            attributes::encode_signed(content_digest, self.options.signing_time, self.certificate)?;
+        let message = self.digest().digest(&tlv(id::SET, &attributes));
+        let signature = self.signer.sign_digest(self.scheme, &message)?;
+        if !verify_signature(self.certificate, self.scheme, &message, &signature) {
+            return Err(Error::Key(KeyError::new(
+                "TokenError",
+                "the token made a signature that its own certificate does not confirm (is it the certificate of this key?)",
+            )));
+        }
+        let serial = tlv(id::INTEGER, self.certificate.serial());
+        Ok(constructed(
+            id::SEQUENCE,
+            &[
+                &tlv(id::INTEGER, &[1]),
+                &constructed(id::SEQUENCE, &[self.certificate.issuer_bytes(), &serial]),
+                &encode(&self.digest().oid(), &[]),
+                &tlv(id::context_constructed(0), &attributes),
+                &scheme::signature_algorithm(self.scheme),
+                &tlv(id::OCTET_STRING, &signature),
+            ],
+        ))
+    }
+}
+
+/// The bit of an identifier octet that says so (X.690 §8.1.2.5).
+const CONSTRUCTED: u8 = 0x20;
+
+/// The next bytes; none at the end.
+fn read_some<'b>(input: &mut dyn Read, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+    loop {
+        match input.read(buffer) {
+            Ok(count) => return Ok(buffer.get(..count).unwrap_or(&[])),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Random, and with `=_`, which neither base64 nor quoted-printable can produce (RFC 2045 §6.7).
+fn boundary() -> Result<String> {
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random).map_err(|e| Error::Io(std::io::Error::other(e)))?;
+    Ok(format!("----=_{}", hex(&random)))
+}

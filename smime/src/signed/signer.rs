@@ -1,0 +1,268 @@
+//! One SignerInfo (RFC 5652 §5.3): read, and judged against content and certificates.
+
+use der::asn1::ObjectIdentifier;
+
+use super::attributes::{SignedAttributes, looks_like_attributes, sorted};
+use super::{SignatureState, SignerOutcome, scheme};
+use crate::algorithm::{DigestAlgorithm, SignatureScheme};
+use crate::algorithm_id::AlgorithmId;
+use crate::ber::{Cursor, id, tlv};
+use crate::cert::{Certificate, KeyType, hex};
+use crate::content::ID_DATA;
+use crate::error::{Error, Result};
+use crate::key::{RecipientId, verify_signature};
+use crate::limits;
+
+/// The fields of a SignerInfo, as they lie there. Its version says nothing that the fields do not say, so it is not looked at.
+#[derive(Debug)]
+pub(super) struct SignerInfo<'a> {
+    pub(super) id: RecipientId,
+    digest: AlgorithmId<'a>,
+    /// content of the `[0] IMPLICIT SET OF`
+    signed_attributes: Option<&'a [u8]>,
+    algorithm: AlgorithmId<'a>,
+    signature: &'a [u8],
+}
+
+impl<'a> SignerInfo<'a> {
+    pub(super) fn parse(der: &'a [u8]) -> Result<Self> {
+        let mut outer = Cursor::new(der);
+        let mut cursor = Cursor::new(outer.expect(id::SEQUENCE, "SignerInfo")?.content);
+        outer.end("a SignerInfo")?;
+        cursor.expect(id::INTEGER, "version of a SignerInfo")?;
+        let signer = cursor
+            .next()?
+            .ok_or_else(|| Error::malformed("a SignerInfo without a signer"))?;
+        let signer_id = match signer.id {
+            id::SEQUENCE => issuer_and_serial(signer.content)?,
+            SKI => RecipientId::Ski(signer.content.to_vec()),
+            _ => {
+                return Err(Error::malformed(
+                    "a SignerInfo that names its signer in an unknown way",
+                ));
+            }
+        };
+        let digest = AlgorithmId::parse(cursor.expect(id::SEQUENCE, "digestAlgorithm")?.content)?;
+        let signed_attributes = cursor
+            .optional(id::context_constructed(0))?
+            .map(|a| a.content);
+        if signed_attributes.is_some_and(|a| a.len() > limits::ATTRIBUTES) {
+            return Err(Error::LimitExceeded {
+                what: "bytes of signed attributes",
+                limit: limits::ATTRIBUTES as u64,
+            });
+        }
+        let algorithm =
+            AlgorithmId::parse(cursor.expect(id::SEQUENCE, "signatureAlgorithm")?.content)?;
+        let signature = cursor.expect(id::OCTET_STRING, "signature")?.content;
+        cursor.optional(id::context_constructed(1))?;
+        cursor.end("a SignerInfo")?;
+        Ok(SignerInfo {
+            id: signer_id,
+            digest,
+            signed_attributes,
+            algorithm,
+            signature,
+        })
+    }
+
+    /// Its digest, if it is one we know.
+    pub(super) fn digest(&self) -> Option<DigestAlgorithm> {
+        DigestAlgorithm::from_oid(&self.digest.oid)
+    }
+
+    /// `named` are the certificates that its identifier fits.
+    pub(super) fn judge(&self, content: &Content<'_>, named: &[&Certificate]) -> SignerOutcome {
+        let attributes = self.signed_attributes.map(SignedAttributes::parse);
+        let signing_time = attributes
+            .as_ref()
+            .and_then(|a| a.as_ref().ok())
+            .and_then(|a| a.signing_time);
+        let (state, certificate) = match self.check_content(attributes, content) {
+            Ok((scheme, attributes)) => {
+                self.check_signature(scheme, attributes.as_ref(), content, named)
+            }
+            Err(state) => (state, named.first().copied()),
+        };
+        let small_key =
+            certificate.is_some_and(|c| matches!(c.key_type(), KeyType::Rsa(bits) if bits < 2048));
+        SignerOutcome {
+            id: self.id.clone(),
+            state,
+            certificate: certificate.cloned(),
+            digest: self.digest(),
+            algorithm: scheme::name(&self.algorithm.oid),
+            signing_time,
+            weak: small_key || self.digest().is_some_and(DigestAlgorithm::is_weak),
+        }
+    }
+
+    /// All that needs no key: algorithms, attributes, the content's digest.
+    fn check_content(
+        &self,
+        attributes: Option<std::result::Result<SignedAttributes<'a>, SignatureState>>,
+        content: &Content<'_>,
+    ) -> std::result::Result<(SignatureScheme, Option<SignedAttributes<'a>>), SignatureState> {
+        let scheme = scheme::resolve(&self.digest, &self.algorithm)?;
+        if !content.announced.contains(&scheme.digest()) {
+            return Err(invalid(
+                "its digest is not among the digestAlgorithms of the message",
+            ));
+        }
+        let Some(attributes) = attributes.transpose()? else {
+            if content.kind != ID_DATA {
+                return Err(invalid(
+                    "no signed attributes, though the content is not plain data (RFC 5652 §5.3)",
+                ));
+            }
+            if looks_like_attributes(content.start) {
+                return Err(invalid(
+                    "no signed attributes, over content that looks like such: the signature of something else, moved",
+                ));
+            }
+            return Ok((scheme, None));
+        };
+        match attributes.content_type {
+            None => return Err(invalid("the signed attributes lack contentType")),
+            Some(kind) if kind != content.kind => {
+                return Err(invalid(
+                    "the signed attributes were made for another type of content",
+                ));
+            }
+            Some(_) => {}
+        }
+        let Some(expected) = attributes.message_digest else {
+            return Err(invalid("the signed attributes lack messageDigest"));
+        };
+        if !content
+            .digests(scheme.digest())
+            .any(|digest| digest == expected)
+        {
+            return Err(invalid(
+                "the content is not what was signed: it was changed on its way",
+            ));
+        }
+        Ok((scheme, Some(attributes)))
+    }
+
+    /// Tries every certificate that the SignerInfo may mean (RFC 8551 §2.6).
+    fn check_signature<'c>(
+        &self,
+        scheme: SignatureScheme,
+        attributes: Option<&SignedAttributes<'_>>,
+        content: &Content<'_>,
+        named: &[&'c Certificate],
+    ) -> (SignatureState, Option<&'c Certificate>) {
+        let mut verdict = None;
+        for &certificate in named {
+            let state = if attributes.is_some_and(|a| !a.names(certificate)) {
+                invalid("the signer meant another certificate (signingCertificate attribute)")
+            } else {
+                self.check_with(scheme, content, certificate)
+            };
+            if state == SignatureState::Valid {
+                return (state, Some(certificate));
+            }
+            verdict.get_or_insert((state, Some(certificate)));
+        }
+        verdict.unwrap_or_else(|| {
+            (
+                SignatureState::Unsupported(self.missing_certificate()),
+                None,
+            )
+        })
+    }
+
+    fn check_with(
+        &self,
+        scheme: SignatureScheme,
+        content: &Content<'_>,
+        certificate: &Certificate,
+    ) -> SignatureState {
+        match certificate.key_type() {
+            KeyType::Rsa(bits) if bits < 1024 => {
+                return invalid(&format!(
+                    "a signature by an RSA key of {bits} bits proves nothing"
+                ));
+            }
+            KeyType::Rsa(_) | KeyType::Ec(_) => {}
+            other => {
+                return SignatureState::Unsupported(format!(
+                    "keys of the kind {other} are not known"
+                ));
+            }
+        }
+        let good = match self.signed_attributes {
+            None => content
+                .digests(scheme.digest())
+                .any(|digest| verify_signature(certificate, scheme, digest, self.signature)),
+            Some(set) => covered(set).into_iter().flatten().any(|message| {
+                verify_signature(
+                    certificate,
+                    scheme,
+                    &scheme.digest().digest(&message),
+                    self.signature,
+                )
+            }),
+        };
+        if good {
+            SignatureState::Valid
+        } else {
+            invalid(
+                "the signature is not by the key of the certificate, or signed attributes were changed",
+            )
+        }
+    }
+
+    fn missing_certificate(&self) -> String {
+        let who = match &self.id {
+            RecipientId::IssuerSerial { serial, .. } => format!("serial number {}", hex(serial)),
+            RecipientId::Ski(ski) => format!("key identifier {}", hex(ski)),
+        };
+        format!("the signer's certificate ({who}) is neither in the message nor known here")
+    }
+}
+
+/// What the SignerInfos are judged against.
+pub(super) struct Content<'a> {
+    pub(super) kind: ObjectIdentifier,
+    /// digestAlgorithms of the SignedData that we know
+    pub(super) announced: &'a [DigestAlgorithm],
+    /// digests with CRLF line ends where that matters, and of the bytes as they came
+    pub(super) digests: &'a [(DigestAlgorithm, Vec<u8>)],
+    /// the first [`super::attributes::START`] bytes
+    pub(super) start: &'a [u8],
+}
+
+impl Content<'_> {
+    fn digests(&self, algorithm: DigestAlgorithm) -> impl Iterator<Item = &[u8]> {
+        self.digests
+            .iter()
+            .filter(move |(a, _)| *a == algorithm)
+            .map(|(_, digest)| digest.as_slice())
+    }
+}
+
+/// What a signature may cover: the attributes as a SET as they came, and in the order of DER if they came in another.
+fn covered(set: &[u8]) -> [Option<Vec<u8>>; 2] {
+    let in_order = sorted(set)
+        .ok()
+        .filter(|s| s != set)
+        .map(|s| tlv(id::SET, &s));
+    [Some(tlv(id::SET, set)), in_order]
+}
+
+/// `[0] IMPLICIT SubjectKeyIdentifier`
+const SKI: u8 = id::context(0);
+
+fn issuer_and_serial(content: &[u8]) -> Result<RecipientId> {
+    let mut cursor = Cursor::new(content);
+    let issuer = cursor.expect(id::SEQUENCE, "issuer")?.whole.to_vec();
+    let serial = cursor.expect(id::INTEGER, "serialNumber")?.content.to_vec();
+    cursor.end("an IssuerAndSerialNumber")?;
+    Ok(RecipientId::IssuerSerial { issuer, serial })
+}
+
+fn invalid(why: &str) -> SignatureState {
+    SignatureState::Invalid(why.to_owned())
+}

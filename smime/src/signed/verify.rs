@@ -1,0 +1,365 @@
+//! Verifying: one pass that judges, another that releases.
+
+use std::io::{Read, Write};
+
+use der::asn1::ObjectIdentifier;
+
+use super::attributes::START;
+use super::signed_data::{Rest, SignedDataReader};
+use super::signer::{Content, SignerInfo};
+use super::{SignatureState, SignerOutcome, VerifyOutcome};
+use crate::algorithm::{DigestAlgorithm, Hashers};
+use crate::cert::Certificate;
+use crate::content::ID_DATA;
+use crate::error::{Error, Result};
+use crate::io::Input;
+use crate::layer::Layer;
+use crate::limits;
+use crate::mime::{CrlfHasher, Headers, MultipartSigned, Opened, open};
+
+/// Judges a signed message in any form. `content` is what a detached signature covers; where the message has content of its
+/// own (openssl embeds it under `-stream`), the signature must hold for both. `candidates` are certificates from elsewhere that
+/// may be the signer's.
+///
+/// # Errors
+/// [`crate::Error::NotSigned`], `Malformed`, `LimitExceeded`, `ContentMissing`, and those of the input.
+pub fn verify(
+    message: &mut dyn Input,
+    content: Option<&mut dyn Input>,
+    candidates: &[Certificate],
+) -> Result<VerifyOutcome> {
+    let (mut read, clear) = match open(message.pass()?)? {
+        Opened::Signed(multipart) => (read_clear(multipart)?, true),
+        Opened::Cms { headers, body, .. } => (read_cms(headers, body)?, false),
+        Opened::Other { .. } => return Err(Error::NotSigned),
+    };
+    let signers = read
+        .rest
+        .signer_infos
+        .iter()
+        .map(|der| SignerInfo::parse(der))
+        .collect::<Result<Vec<_>>>()?;
+    let certs_only = !clear && !read.has_content && signers.is_empty();
+    if clear {
+        let missing = missing_digests(&signers, &read);
+        if !missing.is_empty() {
+            // micalg did not name what the signature uses
+            let Opened::Signed(multipart) = open(message.pass()?)? else {
+                return Err(Error::InputChanged);
+            };
+            read.hashed
+                .digests
+                .extend(hash_clear(multipart, &missing)?.digests);
+        }
+    }
+    let given = match content {
+        Some(content) if !certs_only => Some(hash_given(content, &read.announced)?),
+        None if !clear && !read.has_content && !certs_only => return Err(Error::ContentMissing),
+        _ => None,
+    };
+    let named = named(&signers, &read.rest.certificates, candidates)?;
+    let judge = |hashed: &Hashed| judge_all(&signers, &named, &read, hashed);
+    let (judged, content_len) = match given {
+        Some(given) if clear || read.has_content => {
+            let mut judged = judge(&read.hashed);
+            for (own, given) in judged.iter_mut().zip(judge(&given)) {
+                if own.state == SignatureState::Valid && given.state != SignatureState::Valid {
+                    own.state = SignatureState::Invalid("the content given along is not what was signed".into());
+                }
+            }
+            (judged, read.hashed.len)
+        }
+        Some(given) => (judge(&given), given.len),
+        None => (judge(&read.hashed), read.hashed.len),
+    };
+    let mut outcome = VerifyOutcome {
+        signers: judged,
+        certificates: read.rest.certificates,
+        crls: read.rest.crls,
+        layers: vec![Layer::plain(if certs_only {
+            "certs-only"
+        } else {
+            "signed"
+        })],
+        from: read.headers.addresses("From"),
+        sender: read.headers.addresses("Sender"),
+        headers: read.headers,
+        contradictions: Vec::new(),
+        content_len,
+    };
+    if clear && read.has_content {
+        outcome.contradictions.push(
+            "the signature part carries content of its own, besides the text that is shown".into(),
+        );
+    }
+    if !certs_only && read.kind != ID_DATA {
+        outcome.contradictions.push(format!(
+            "what was signed is no mail but content of the type {}",
+            read.kind
+        ));
+    }
+    if !outcome.signers.is_empty() {
+        contradictions_of_from(&mut outcome);
+    }
+    Ok(outcome)
+}
+
+/// Second pass: writes the signed content as it was signed over (clear: the first part with the line ends of the message;
+/// opaque: eContent; detached: the content file). Call it only with a verdict in hand. Returns bytes written.
+///
+/// # Errors
+/// As [`verify`], and those of the output.
+pub fn release(
+    message: &mut dyn Input,
+    content: Option<&mut dyn Input>,
+    out: &mut dyn Write,
+) -> Result<u64> {
+    let mut written = 0u64;
+    let mut sink = |chunk: &[u8]| -> Result<()> {
+        out.write_all(chunk)?;
+        written = written.saturating_add(chunk.len() as u64);
+        Ok(())
+    };
+    match open(message.pass()?)? {
+        Opened::Signed(mut multipart) => multipart.content(&mut sink)?,
+        Opened::Cms { body, .. } => {
+            let mut reader = SignedDataReader::open(body)?;
+            if !reader.content(&mut sink)? && !reader.finish()?.signer_infos.is_empty() {
+                copy(
+                    &mut content.ok_or(Error::ContentMissing)?.pass()?,
+                    &mut sink,
+                )?;
+            }
+        }
+        Opened::Other { .. } => return Err(Error::NotSigned),
+    }
+    out.flush()?;
+    Ok(written)
+}
+
+/// A message after its first pass.
+struct ReadMessage {
+    headers: Headers,
+    hashed: Hashed,
+    announced: Vec<DigestAlgorithm>,
+    kind: ObjectIdentifier,
+    has_content: bool,
+    rest: Rest,
+}
+
+fn read_clear(mut multipart: MultipartSigned<'_>) -> Result<ReadMessage> {
+    let headers = std::mem::take(&mut multipart.headers);
+    let mut digests = multipart.micalg.clone();
+    if !digests.iter().any(|d| {
+        matches!(
+            d,
+            DigestAlgorithm::Sha256 | DigestAlgorithm::Sha384 | DigestAlgorithm::Sha512
+        )
+    }) {
+        // micalg is often missing or behind the times; a digest at hand spares a pass
+        digests.push(DigestAlgorithm::Sha256);
+    }
+    let mut hasher = ContentHasher::text(digests);
+    multipart.content(&mut |chunk| {
+        hasher.update(chunk);
+        Ok(())
+    })?;
+    // text outside the parts is never shown as signed: RFC 2046 §5.1.1 has it ignored
+    let (signature, _) = multipart.signature()?;
+    let mut reader = SignedDataReader::open(signature.as_slice())?;
+    let has_content = reader.content(&mut |_| Ok(()))?;
+    Ok(ReadMessage {
+        headers,
+        hashed: hasher.finish(),
+        announced: std::mem::take(&mut reader.announced),
+        kind: reader.kind,
+        has_content,
+        rest: reader.finish()?,
+    })
+}
+
+fn hash_clear(mut multipart: MultipartSigned<'_>, digests: &[DigestAlgorithm]) -> Result<Hashed> {
+    let mut hasher = ContentHasher::text(digests.iter().copied());
+    multipart.content(&mut |chunk| {
+        hasher.update(chunk);
+        Ok(())
+    })?;
+    Ok(hasher.finish())
+}
+
+fn read_cms(headers: Headers, body: impl Read) -> Result<ReadMessage> {
+    let mut reader = SignedDataReader::open(body)?;
+    let mut hasher = ContentHasher::exact(reader.announced.iter().copied());
+    let has_content = reader.content(&mut |chunk| {
+        hasher.update(chunk);
+        Ok(())
+    })?;
+    Ok(ReadMessage {
+        headers,
+        hashed: hasher.finish(),
+        announced: std::mem::take(&mut reader.announced),
+        kind: reader.kind,
+        has_content,
+        rest: reader.finish()?,
+    })
+}
+
+fn missing_digests(signers: &[SignerInfo<'_>], read: &ReadMessage) -> Vec<DigestAlgorithm> {
+    let there = |digest: &DigestAlgorithm| read.hashed.digests.iter().any(|(d, _)| d == digest);
+    signers
+        .iter()
+        .filter_map(SignerInfo::digest)
+        .filter(|d| read.announced.contains(d) && !there(d))
+        .collect()
+}
+
+fn hash_given(content: &mut dyn Input, digests: &[DigestAlgorithm]) -> Result<Hashed> {
+    let mut hasher = ContentHasher::text(digests.iter().copied());
+    copy(&mut content.pass()?, &mut |chunk| {
+        hasher.update(chunk);
+        Ok(())
+    })?;
+    Ok(hasher.finish())
+}
+
+/// The different certificates that each SignerInfo may mean.
+fn named<'c>(
+    signers: &[SignerInfo<'_>],
+    included: &'c [Certificate],
+    candidates: &'c [Certificate],
+) -> Result<Vec<Vec<&'c Certificate>>> {
+    let mut tries = 0usize;
+    let mut all = Vec::with_capacity(signers.len());
+    for signer in signers {
+        let mut named: Vec<&Certificate> = Vec::new();
+        for certificate in included.iter()
+            .chain(candidates)
+            .filter(|c| signer.id.matches(c))
+        {
+            if !named.contains(&certificate) {
+                named.push(certificate);
+            }
+        }
+        tries = tries.saturating_add(named.len());
+        if tries > limits::SIGNATURE_TRIES {
+            return Err(Error::LimitExceeded {
+                what: "certificates to try its signatures with",
+                limit: limits::SIGNATURE_TRIES as u64,
+            });
+        }
+        all.push(named);
+    }
+    Ok(all)
+}
+
+fn judge_all(
+    signers: &[SignerInfo<'_>],
+    named: &[Vec<&Certificate>],
+    read: &ReadMessage,
+    hashed: &Hashed,
+) -> Vec<SignerOutcome> {
+    let content = Content {
+        kind: read.kind,
+        announced: &read.announced,
+        digests: &hashed.digests,
+        start: &hashed.start,
+    };
+    signers
+        .iter()
+        .zip(named)
+        .map(|(signer, named)| signer.judge(&content, named))
+        .collect()
+}
+
+/// One message has one author whom the signature speaks for (RFC 9787, design rule 10).
+fn contradictions_of_from(outcome: &mut VerifyOutcome) {
+    if outcome.headers.count("From") > 1 {
+        outcome
+            .contradictions
+            .push("several From fields: readers show different senders".into());
+    } else if outcome.from.len() > outcome.signers.len() {
+        outcome.contradictions.push(format!(
+            "the From field names {} addresses, signed by {} only",
+            outcome.from.len(),
+            outcome.signers.len()
+        ));
+    }
+}
+
+/// Digests, length and beginning of the content.
+#[derive(Default)]
+struct Hashed {
+    digests: Vec<(DigestAlgorithm, Vec<u8>)>,
+    start: Vec<u8>,
+    len: u64,
+}
+
+struct ContentHasher {
+    lines: Lines,
+    start: Vec<u8>,
+    len: u64,
+}
+
+enum Lines {
+    /// the bytes as they are
+    Exact(Hashers),
+    /// with CRLF line ends, and as they are
+    Text(Box<CrlfHasher>),
+}
+
+impl ContentHasher {
+    fn exact(digests: impl IntoIterator<Item = DigestAlgorithm>) -> Self {
+        Self::new(Lines::Exact(Hashers::new(digests)))
+    }
+
+    fn text(digests: impl IntoIterator<Item = DigestAlgorithm>) -> Self {
+        Self::new(Lines::Text(Box::new(CrlfHasher::new(digests))))
+    }
+
+    fn new(lines: Lines) -> Self {
+        ContentHasher {
+            lines,
+            start: Vec::new(),
+            len: 0,
+        }
+    }
+
+    fn update(&mut self, chunk: &[u8]) {
+        match &mut self.lines {
+            Lines::Exact(hashers) => hashers.update(chunk),
+            Lines::Text(hasher) => hasher.update(chunk),
+        }
+        let room = START.saturating_sub(self.start.len()).min(chunk.len());
+        self.start
+            .extend_from_slice(chunk.get(..room).unwrap_or(&[]));
+        self.len = self.len.saturating_add(chunk.len() as u64);
+    }
+
+    fn finish(self) -> Hashed {
+        let digests = match self.lines {
+            Lines::Exact(hashers) => hashers.finish(),
+            Lines::Text(hasher) => {
+                let (mut canonical, exact) = hasher.finish();
+                canonical.extend(exact.unwrap_or_default());
+                canonical
+            }
+        };
+        Hashed {
+            digests,
+            start: self.start,
+            len: self.len,
+        }
+    }
+}
+
+fn copy(input: &mut dyn Read, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => sink(buffer.get(..count).unwrap_or(&[]))?,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
