@@ -1,0 +1,150 @@
+//! RecipientInfos to write: a content-encryption key for one certificate (RFC 5652 §6.2, RFC 3370 §4.2.1, RFC 3560, RFC 5753).
+
+use aws_lc_rs::agreement::{self, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral};
+use aws_lc_rs::rand::SystemRandom;
+use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, ID_RSAES_OAEP, RSA_ENCRYPTION};
+use getrandom::SysRng;
+use rsa::{Oaep, Pkcs1v15Encrypt};
+
+use super::agree::{Scheme, scheme_oid};
+use super::oaep;
+use crate::algorithm::{DigestAlgorithm, KeyWrap};
+use crate::algorithm_id::encode;
+use crate::ber::{constructed, id, tlv};
+use crate::cert::{Certificate, Curve, KeyType};
+use crate::error::{Error, Result};
+use crate::key::rsa_key;
+
+/// The RecipientInfo that carries `key` to the owner of this certificate.
+///
+/// # Errors
+/// `Certificate`, naming it, where its key or key usage does not allow that; `WeakAlgorithm` for RSA below 2048 bits.
+pub(super) fn recipient_info(certificate: &Certificate, key: &[u8], oaep: bool) -> Result<Vec<u8>> {
+    if !certificate.can_decrypt() {
+        return Err(unusable(
+            certificate,
+            "its key usage does not allow encryption",
+        ));
+    }
+    match certificate.key_type() {
+        KeyType::Rsa(bits @ ..2048) => Err(Error::WeakAlgorithm(format!(
+            "RSA with {bits} bits, of {}",
+            certificate.subject()
+        ))),
+        KeyType::Rsa(_) => transport(certificate, key, oaep),
+        KeyType::Ec(curve) => agree(certificate, curve, key),
+        other => Err(unusable(
+            certificate,
+            &format!("nothing can be encrypted to a key of type {other}"),
+        )),
+    }
+}
+
+/// Whether it will be a KeyAgreeRecipientInfo.
+pub(super) fn is_agreement(certificate: &Certificate) -> bool {
+    matches!(certificate.key_type(), KeyType::Ec(_))
+}
+
+fn unusable(certificate: &Certificate, why: &str) -> Error {
+    Error::Certificate(format!("{}: {why}", certificate.subject()))
+}
+
+fn transport(certificate: &Certificate, key: &[u8], oaep: bool) -> Result<Vec<u8>> {
+    let spki = certificate
+        .parsed()
+        .tbs_certificate()
+        .subject_public_key_info();
+    if spki.algorithm.oid != RSA_ENCRYPTION {
+        return Err(unusable(
+            certificate,
+            "an RSASSA-PSS key is for signatures only (RFC 4055 §1.2)",
+        ));
+    }
+    let public =
+        rsa_key(spki).ok_or_else(|| unusable(certificate, "an RSA key that cannot be used"))?;
+    let (algorithm, encrypted) = if oaep {
+        let algorithm = encode(&ID_RSAES_OAEP, &oaep::parameters(DigestAlgorithm::Sha256));
+        (
+            algorithm,
+            public.encrypt(&mut SysRng, Oaep::<sha2::Sha256>::new(), key),
+        )
+    } else {
+        let algorithm = encode(&RSA_ENCRYPTION, &[id::NULL, 0]);
+        (algorithm, public.encrypt(&mut SysRng, Pkcs1v15Encrypt, key))
+    };
+    let encrypted = encrypted.map_err(|e| unusable(certificate, &e.to_string()))?;
+    Ok(constructed(
+        id::SEQUENCE,
+        &[
+            &[id::INTEGER, 1, 0],
+            &issuer_and_serial(certificate),
+            &algorithm,
+            &tlv(id::OCTET_STRING, &encrypted),
+        ],
+    ))
+}
+
+/// One-pass ECDH with a key made for this recipient alone.
+fn agree(certificate: &Certificate, curve: Curve, key: &[u8]) -> Result<Vec<u8>> {
+    let (algorithm, kdf) = match curve {
+        Curve::P256 => (&agreement::ECDH_P256, DigestAlgorithm::Sha256),
+        Curve::P384 => (&agreement::ECDH_P384, DigestAlgorithm::Sha384),
+        Curve::P521 => (&agreement::ECDH_P521, DigestAlgorithm::Sha512),
+    };
+    let wrap = KeyWrap::for_key_len(key.len());
+    let scheme = Scheme {
+        kdf,
+        wrap,
+        key_info: encode(&wrap.oid(), &[]),
+        ukm: None,
+    };
+    let failed = || unusable(certificate, "an elliptic-curve key that cannot be used");
+    let spki = certificate
+        .parsed()
+        .tbs_certificate()
+        .subject_public_key_info();
+    let theirs = spki.subject_public_key.as_bytes().ok_or_else(failed)?;
+    let ours =
+        EphemeralPrivateKey::generate(algorithm, &SystemRandom::new()).map_err(|_| failed())?;
+    let point = ours.compute_public_key().map_err(|_| failed())?;
+    let wrapped = agree_ephemeral(
+        ours,
+        UnparsedPublicKey::new(algorithm, theirs),
+        failed(),
+        |secret| scheme.wrap(secret, key).ok_or_else(failed),
+    )?;
+
+    let public = constructed(BIT_STRING, &[&[0], point.as_ref()]);
+    let originator = constructed(
+        id::context_constructed(1),
+        &[&encode(&ID_EC_PUBLIC_KEY, &[]), &public],
+    );
+    let recipient = constructed(
+        id::SEQUENCE,
+        &[
+            &issuer_and_serial(certificate),
+            &tlv(id::OCTET_STRING, &wrapped),
+        ],
+    );
+    Ok(constructed(
+        id::context_constructed(1),
+        &[
+            &[id::INTEGER, 1, 3],
+            &tlv(id::context_constructed(0), &originator),
+            &encode(&scheme_oid(kdf), &scheme.key_info),
+            &tlv(id::SEQUENCE, &recipient),
+        ],
+    ))
+}
+
+fn issuer_and_serial(certificate: &Certificate) -> Vec<u8> {
+    constructed(
+        id::SEQUENCE,
+        &[
+            certificate.issuer_bytes(),
+            &tlv(id::INTEGER, certificate.serial()),
+        ],
+    )
+}
+
+const BIT_STRING: u8 = 0x03;

@@ -1,0 +1,165 @@
+//! Decrypting: pass 1 finds the key and authenticates, pass 2 releases.
+
+use std::io::{self, Read, Write};
+
+use subtle::ConstantTimeEq;
+
+use super::cbc::{CbcCheck, CbcDecryptor};
+use super::envelope::{Envelope, Parameters, Tail};
+use super::gcm::{self, Authenticator, Counter};
+use super::open::{Keys, Opened};
+use super::{BLOCK, DecryptOutcome, SLACK};
+use crate::ber::Reader;
+use crate::error::{Error, Result};
+use crate::io::Input;
+use crate::key::KeyOpener;
+use crate::mime::{self, Headers};
+
+/// Opens one encrypted layer in any form. Not a byte is written before an authenticated cipher's tag has verified, or, for CBC,
+/// before the structure has been read to its end and the padding is right.
+///
+/// Keys of ours among the recipients are tried in the message's order, eight at most; each wrong one costs one more pass.
+///
+/// # Errors
+/// [`crate::Error::NotEncrypted`], `NoRecipientMatch`, `UnsupportedAlgorithm`, `Malformed`, `Key` (device, session, login), and
+/// the one `DecryptionFailed` for everything that depends on the key.
+pub fn decrypt(
+    message: &mut dyn Input,
+    opener: &dyn KeyOpener,
+    out: &mut dyn Write,
+) -> Result<DecryptOutcome> {
+    let mut first = None;
+    let mut right = pass(message, |headers, mut reader| {
+        let mut envelope = Envelope::read(&mut reader, &|id| opener.find(id))?;
+        let recipients = std::mem::take(&mut envelope.recipients);
+        let count = recipients.count;
+        let mut keys = Keys::new(recipients.candidates()?, opener, envelope.cipher.key_len());
+        let opened = keys.next()?;
+        let right = judge(&envelope, reader, &opened)?;
+        first = Some((headers, count, envelope, keys, opened));
+        Ok(right)
+    })?;
+    let (headers, recipients, envelope, mut keys, mut opened) =
+        first.ok_or(Error::DecryptionFailed)?;
+
+    while !right {
+        opened = keys.next()?;
+        right = pass(message, |_, mut reader| {
+            Envelope::read(&mut reader, &|_| Vec::new())?;
+            judge(&envelope, reader, &opened)
+        })?;
+    }
+    pass(message, |_, mut reader| {
+        Envelope::read(&mut reader, &|_| Vec::new())?;
+        release(&envelope, reader, &opened, out)
+    })?;
+    Ok(DecryptOutcome {
+        cipher: envelope.cipher.name().to_owned(),
+        authenticated: envelope.cipher.is_authenticated(),
+        key_management: opened.candidate.method(),
+        weak: opened.candidate.is_weak(),
+        certificate: opened.candidate.certificate,
+        recipients,
+        headers,
+    })
+}
+
+/// The body of a CMS object, whatever form it came in.
+type Body<'a> = Reader<Box<dyn Read + Send + 'a>>;
+
+/// One look at the message. What lies behind the CMS object is read too, since an input may be opened again only from its end.
+fn pass<T>(
+    message: &mut dyn Input,
+    work: impl FnOnce(Headers, Body<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut input = message.pass()?;
+    let result = match mime::open(Box::new(&mut input))? {
+        mime::Opened::Cms { headers, body, .. } => work(headers, Reader::new(body))?,
+        _ => return Err(Error::NotEncrypted),
+    };
+    io::copy(&mut input, &mut io::sink())?;
+    Ok(result)
+}
+
+/// Whether this key is the right one: by the tag, or by the padding where there is no tag.
+fn judge(envelope: &Envelope, mut reader: Body<'_>, opened: &Opened) -> Result<bool> {
+    match &envelope.parameters {
+        Parameters::Cbc { iv } => {
+            let mut check = CbcCheck::new(*iv);
+            reader.octets(&envelope.content, &mut |data| {
+                check.update(data);
+                Ok(())
+            })?;
+            envelope.finish(reader)?;
+            check.finish(&opened.key)
+        }
+        Parameters::Gcm { nonce, tag_len } => {
+            let (_, mut authenticator) = gcm::start(&opened.key, nonce)?;
+            reader.octets(&envelope.content, &mut |data| authenticator.update(data))?;
+            let tail = envelope.finish(reader)?;
+            verify(authenticator, &tail, *tag_len)
+        }
+    }
+}
+
+fn verify(authenticator: Authenticator, tail: &Tail, tag_len: usize) -> Result<bool> {
+    if tail.mac.len() != tag_len {
+        return Err(Error::malformed(
+            "an AES-GCM tag whose length is not what the parameters say",
+        ));
+    }
+    let tag = authenticator.finish(&tail.aad);
+    let tag = tag.get(..tag_len).unwrap_or(&[]);
+    Ok(tag.ct_eq(&tail.mac).into())
+}
+
+/// Decrypts what has been judged.
+fn release(
+    envelope: &Envelope,
+    mut reader: Body<'_>,
+    opened: &Opened,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let mut decryptor = match &envelope.parameters {
+        Parameters::Cbc { iv } => Decryptor::Cbc(CbcDecryptor::new(&opened.key, *iv)?),
+        Parameters::Gcm { nonce, .. } => Decryptor::Gcm(gcm::start(&opened.key, nonce)?.0),
+    };
+    let mut buffer = vec![0; 2 * BLOCK + SLACK];
+    let mut filled = 0usize;
+    reader.octets(&envelope.content, &mut |data| {
+        for part in data.chunks(BLOCK) {
+            let room = buffer.get_mut(filled..).unwrap_or(&mut []);
+            filled = filled.saturating_add(decryptor.update(part, room)?);
+            if filled >= BLOCK {
+                out.write_all(buffer.get(..filled).unwrap_or(&[]))?;
+                filled = 0;
+            }
+        }
+        Ok(())
+    })?;
+    let room = buffer.get_mut(filled..).unwrap_or(&mut []);
+    filled = filled.saturating_add(decryptor.finish(room)?);
+    out.write_all(buffer.get(..filled).unwrap_or(&[]))?;
+    Ok(())
+}
+
+enum Decryptor {
+    Cbc(CbcDecryptor),
+    Gcm(Counter),
+}
+
+impl Decryptor {
+    fn update(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize> {
+        match self {
+            Decryptor::Cbc(cbc) => cbc.update(data, out),
+            Decryptor::Gcm(counter) => counter.apply(data, out).map(|()| data.len()),
+        }
+    }
+
+    fn finish(self, out: &mut [u8]) -> Result<usize> {
+        match self {
+            Decryptor::Cbc(cbc) => cbc.finish(out),
+            Decryptor::Gcm(_) => Ok(0),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! EnvelopedData (RFC 5652 §6) and AuthEnvelopedData (RFC 5083), AES in CBC and GCM (RFC 3565, RFC 5084).
+//!
+//! `encrypt` is one pass; `decrypt` looks at a message at least twice, so that nothing leaves before it is judged. Private keys
+//! are reached through [`crate::KeyOpener`]; key derivation, AES key unwrap and the bulk cipher are software. Must not decide
+//! whom a message may be encrypted to, beyond what a certificate's key and key usage say.
+
+use crate::algorithm::Cipher;
+use crate::cert::Certificate;
+use crate::mime::{Form, Headers};
+
+mod address;
+mod agree;
+mod cbc;
+mod decrypt;
+mod encrypt;
+mod envelope;
+mod gcm;
+mod oaep;
+mod open;
+mod recipient;
+
+#[cfg(test)]
+mod tests;
+
+pub use decrypt::decrypt;
+pub use encrypt::{Encryptor, encrypt};
+
+/// How to encrypt.
+#[derive(Clone, Debug, Default)]
+pub struct EncryptOptions {
+    pub cipher: Cipher,
+    /// RSAES-OAEP with SHA-256 (RFC 8017 §7.1) instead of PKCS#1 v1.5 for RSA recipients
+    pub oaep: bool,
+    pub format: Form,
+}
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct EncryptResult {
+    pub cipher: Cipher,
+    /// certificates it was encrypted to, each counted once
+    pub recipients: u32,
+}
+
+/// What was opened.
+#[derive(Clone, Debug)]
+pub struct DecryptOutcome {
+    /// `aes256-gcm` …
+    pub cipher: String,
+    /// whether the cipher authenticates; CBC does not
+    pub authenticated: bool,
+    /// `rsa-pkcs1`, `rsa-oaep` or `ecdh`
+    pub key_management: &'static str,
+    /// ours, that opened it
+    pub certificate: Certificate,
+    /// the key was carried by RSA below 2048 bits (RFC 8551 §4.5)
+    pub weak: bool,
+    /// recipients that the message names, of every kind
+    pub recipients: u32,
+    /// of the message around the CMS object
+    pub headers: Headers,
+}
+
+/// Bytes that are encrypted or decrypted at a time.
+const BLOCK: usize = 64 << 10;
+
+/// A cipher's output buffer is this much longer than its input: one AES block that was held back.
+const SLACK: usize = 16;

@@ -1,0 +1,486 @@
+//! Messages that were changed, cut short or made to break something.
+
+use super::support::{
+    FixedKey, Parts, cbc_parts, content, gcm_parameters, gcm_parts, open, pki, random, refusal,
+    seal,
+};
+use crate::algorithm::{Cipher, DigestAlgorithm, KeyWrap};
+use crate::algorithm_id::encode;
+use crate::ber::{constructed, id, tlv};
+use crate::content::{ID_AUTH_ENVELOPED_DATA, ID_DATA, ID_ENVELOPED_DATA, ID_SIGNED_DATA};
+use crate::enveloped::address::recipient_info;
+use crate::enveloped::agree::{Scheme, scheme_oid};
+use crate::error::Error;
+use crate::key::KeyOpener;
+use crate::mime::Form;
+
+/// Every change of one byte: each bit, and all of them.
+fn changes(message: &[u8]) -> impl Iterator<Item = (usize, u8, Vec<u8>)> {
+    (0..message.len()).flat_map(move |at| {
+        [1, 2, 4, 8, 16, 32, 64, 128, 255]
+            .into_iter()
+            .map(move |bits| {
+                let mut changed = message.to_vec();
+                changed[at] ^= bits;
+                (at, bits, changed)
+            })
+    })
+}
+
+fn no_change_opens(message: &[u8], opener: &dyn KeyOpener) {
+    assert!(open(message, opener).is_ok());
+    for (at, bits, changed) in changes(message) {
+        match open(&changed, opener) {
+            Ok(_) => panic!("opened with byte {at} of {} xor {bits:#x}", message.len()),
+            Err((error, written)) => {
+                assert!(written.is_empty(), "byte {at} xor {bits:#x}: {error}")
+            }
+        }
+    }
+}
+
+#[test]
+fn a_changed_bit_in_a_gcm_message_opens_nothing_and_writes_nothing() {
+    let pki = pki();
+    let attributes = content_type_attribute(&ID_DATA);
+    for attributes in [&[][..], &attributes] {
+        let (parts, opener) = gcm_parts(
+            &pki,
+            b"attack at dawn, or a little later",
+            &[3; 12],
+            16,
+            attributes,
+        );
+        no_change_opens(&parts.message(), &opener);
+    }
+}
+
+#[test]
+fn a_changed_bit_in_a_gcm_message_by_key_agreement_opens_nothing() {
+    let pki = pki();
+    let message = seal(
+        b"to the point",
+        &[pki.certificate("p256")],
+        Cipher::Aes128Gcm,
+        false,
+        Form::Der,
+    );
+    no_change_opens(&message, &pki.opener(&["p256"]));
+}
+
+#[test]
+fn a_changed_bit_in_a_cbc_message_never_panics() {
+    let pki = pki();
+    let (parts, opener) = cbc_parts(&pki, b"nobody vouches for this");
+    let message = parts.message();
+    for (_, _, changed) in changes(&message) {
+        if let Err((_, written)) = open(&changed, &opener) {
+            assert!(written.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_message_cut_anywhere_is_refused_before_anything_is_written() {
+    let pki = pki();
+    let (gcm, gcm_opener) = gcm_parts(&pki, &content(100), &[3; 12], 16, &[]);
+    let (cbc, cbc_opener) = cbc_parts(&pki, &content(100));
+    let openers: [(&Parts, &FixedKey); 2] = [(&gcm, &gcm_opener), (&cbc, &cbc_opener)];
+    for (parts, opener) in openers {
+        let message = parts.message();
+        for len in 0..message.len() {
+            refusal(&message[..len], opener);
+        }
+    }
+    // indefinite lengths, several segments
+    let message = seal(
+        &content(300_000),
+        &[pki.certificate("p256")],
+        Cipher::Aes256Cbc,
+        false,
+        Form::Der,
+    );
+    let opener = pki.opener(&["p256"]);
+    for cut in (1..40).chain([70_000, 140_000, 200_000]) {
+        refusal(&message[..message.len() - cut], &opener);
+    }
+}
+
+#[test]
+fn what_follows_the_message_is_refused() {
+    let pki = pki();
+    let (parts, opener) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+    let message = parts.message();
+    assert!(matches!(
+        refusal(&[&message[..], b"x"].concat(), &opener),
+        Error::Malformed(_)
+    ));
+    assert!(matches!(
+        refusal(&[&message[..], &message[..]].concat(), &opener),
+        Error::Malformed(_)
+    ));
+}
+
+#[test]
+fn tags_of_12_to_16_bytes_that_say_so_and_no_others() {
+    let pki = pki();
+    let mut accepted = Vec::new();
+    for declared in 0..=17u8 {
+        for actual in 0..=17usize {
+            let (mut parts, opener) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+            parts.parameters = gcm_parameters(&[3; 12], declared);
+            let mut mac = parts.mac.unwrap();
+            mac.resize(actual, 0);
+            parts.mac = Some(mac);
+            match open(&parts.message(), &opener) {
+                Ok(_) => accepted.push((usize::from(declared), actual)),
+                Err((error, written)) => {
+                    assert!(
+                        matches!(error, Error::Malformed(_)) && written.is_empty(),
+                        "{declared} {actual}: {error}"
+                    );
+                }
+            }
+        }
+    }
+    assert_eq!(accepted, (12..=16).map(|n| (n, n)).collect::<Vec<_>>());
+
+    // the default is 12 (RFC 5084 §3.2); no tag at all is no message
+    let (mut parts, opener) = gcm_parts(&pki, b"text", &[3; 12], 12, &[]);
+    parts.parameters = tlv(id::SEQUENCE, &tlv(id::OCTET_STRING, &[3; 12]));
+    assert!(open(&parts.message(), &opener).is_ok());
+    parts.mac = None;
+    assert!(matches!(
+        refusal(&parts.message(), &opener),
+        Error::Malformed(_)
+    ));
+}
+
+#[test]
+fn nonces_of_1_to_64_bytes_and_ivs_of_16() {
+    let pki = pki();
+    for len in 0..=70usize {
+        let nonce = vec![5; len];
+        let (parts, opener) = gcm_parts(&pki, b"text", &nonce, 16, &[]);
+        assert_eq!(
+            open(&parts.message(), &opener).is_ok(),
+            (1..=64).contains(&len),
+            "{len}"
+        );
+        let (mut parts, opener) = cbc_parts(&pki, b"text");
+        parts.parameters = tlv(id::OCTET_STRING, &vec![7; len]);
+        assert_eq!(open(&parts.message(), &opener).is_ok(), len == 16, "{len}");
+    }
+    for parameters in [&[][..], &[id::NULL, 0], &tlv(id::SEQUENCE, &[])] {
+        let (mut parts, opener) = gcm_parts(&pki, b"text", &[1; 12], 16, &[]);
+        parts.parameters = parameters.to_vec();
+        assert!(matches!(
+            refusal(&parts.message(), &opener),
+            Error::Malformed(_)
+        ));
+        let (mut parts, opener) = cbc_parts(&pki, b"text");
+        parts.parameters = parameters.to_vec();
+        assert!(matches!(
+            refusal(&parts.message(), &opener),
+            Error::Malformed(_)
+        ));
+    }
+}
+
+/// CVE-2026-34182, CVE-2026-5500: a cipher in the wrong structure.
+#[test]
+fn aead_only_in_auth_enveloped_data_and_cbc_only_in_enveloped_data() {
+    let pki = pki();
+    let (mut gcm, opener) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+    gcm.outer = ID_ENVELOPED_DATA;
+    gcm.mac = None;
+    assert!(matches!(
+        refusal(&gcm.message(), &opener),
+        Error::Malformed(_)
+    ));
+    for mac in [None, Some(vec![0; 16])] {
+        let (mut cbc, opener) = cbc_parts(&pki, b"text");
+        cbc.outer = ID_AUTH_ENVELOPED_DATA;
+        cbc.mac = mac;
+        assert!(matches!(
+            refusal(&cbc.message(), &opener),
+            Error::Malformed(_)
+        ));
+    }
+    let (mut parts, opener) = cbc_parts(&pki, b"text");
+    parts.inner = ID_SIGNED_DATA;
+    assert!(matches!(
+        refusal(&parts.message(), &opener),
+        Error::UnsupportedAlgorithm(_)
+    ));
+    let (mut parts, opener) = cbc_parts(&pki, b"text");
+    parts.mac = Some(vec![0; 16]);
+    assert!(matches!(
+        refusal(&parts.message(), &opener),
+        Error::Malformed(_)
+    ));
+}
+
+fn content_type_attribute(oid: &der::asn1::ObjectIdentifier) -> Vec<u8> {
+    let content_type = const_oid::db::rfc5911::ID_CONTENT_TYPE;
+    let values = tlv(id::SET, &tlv(id::OID, oid.as_bytes()));
+    let attribute = constructed(
+        id::SEQUENCE,
+        &[&tlv(id::OID, content_type.as_bytes()), &values],
+    );
+    tlv(id::context_constructed(1), &attribute)
+}
+
+#[test]
+fn authenticated_attributes_are_authenticated() {
+    let pki = pki();
+    let plain = content(70_000);
+    let attributes = content_type_attribute(&ID_DATA);
+    let (parts, opener) = gcm_parts(&pki, &plain, &[3; 12], 16, &attributes);
+    let (opened, outcome) = open(&parts.message(), &opener).unwrap_or_else(|(e, _)| panic!("{e}"));
+    assert!(opened == plain && outcome.authenticated);
+
+    let mut without = parts.clone();
+    without.attributes = Vec::new();
+    assert!(matches!(
+        refusal(&without.message(), &opener),
+        Error::DecryptionFailed
+    ));
+    let (mut added, opener) = gcm_parts(&pki, &plain, &[3; 12], 16, &[]);
+    added.attributes = attributes;
+    assert!(matches!(
+        refusal(&added.message(), &opener),
+        Error::DecryptionFailed
+    ));
+    // rightly authenticated, but of another type than the message says
+    let (parts, opener) = gcm_parts(
+        &pki,
+        &plain,
+        &[3; 12],
+        16,
+        &content_type_attribute(&ID_SIGNED_DATA),
+    );
+    assert!(matches!(
+        refusal(&parts.message(), &opener),
+        Error::Malformed(_)
+    ));
+}
+
+#[test]
+fn wrong_padding_and_part_blocks_are_refused() {
+    let pki = pki();
+    let (parts, opener) = cbc_parts(&pki, &content(64));
+    for len in [0, 1, 15, 17, 79] {
+        let mut short = parts.clone();
+        short.encrypted.truncate(len);
+        assert!(
+            matches!(refusal(&short.message(), &opener), Error::Malformed(_)),
+            "{len}"
+        );
+    }
+    // the last block is all padding; without it the text's own last byte is taken for padding
+    let mut cut = parts.clone();
+    cut.encrypted.truncate(64);
+    let last = content(64)[63];
+    assert!(
+        !(1..=16).contains(&last),
+        "the test's content ends in something like padding"
+    );
+    assert!(matches!(
+        refusal(&cut.message(), &opener),
+        Error::DecryptionFailed
+    ));
+}
+
+/// A KeyAgreeRecipientInfo whose sender's key is `point`.
+fn agreement(
+    wrapped: &[u8],
+    point: &[u8],
+    parameters: &[u8],
+    ukm: Option<&[u8]>,
+    scheme: &Scheme,
+    recipient: &[u8],
+) -> Vec<u8> {
+    let key = constructed(0x03, &[&[0], point]);
+    let algorithm = encode(&const_oid::db::rfc5912::ID_EC_PUBLIC_KEY, parameters);
+    let originator = constructed(id::context_constructed(1), &[&algorithm, &key]);
+    let ukm = ukm
+        .map(|ukm| tlv(id::context_constructed(1), &tlv(id::OCTET_STRING, ukm)))
+        .unwrap_or_default();
+    let keys = tlv(
+        id::SEQUENCE,
+        &constructed(id::SEQUENCE, &[recipient, &tlv(id::OCTET_STRING, wrapped)]),
+    );
+    constructed(
+        id::context_constructed(1),
+        &[
+            &[id::INTEGER, 1, 3],
+            &tlv(id::context_constructed(0), &originator),
+            &ukm,
+            &encode(&scheme_oid(scheme.kdf), &scheme.key_info),
+            &keys,
+        ],
+    )
+}
+
+#[test]
+fn the_senders_point_may_be_compressed_must_be_on_the_curve_and_ukm_counts() {
+    use p256::elliptic_curve::sec1::ToSec1Point;
+    let pki = pki();
+    let certificate = pki.certificate("p256");
+    let scheme = |ukm: Option<&[u8]>| Scheme {
+        kdf: DigestAlgorithm::Sha256,
+        wrap: KeyWrap::Aes256,
+        key_info: encode(&KeyWrap::Aes256.oid(), &[]),
+        ukm: ukm.map(<[u8]>::to_vec),
+    };
+    let spki = certificate
+        .parsed()
+        .tbs_certificate()
+        .subject_public_key_info();
+    let theirs =
+        p256::PublicKey::from_sec1_bytes(spki.subject_public_key.as_bytes().unwrap()).unwrap();
+    let ours = p256::SecretKey::from_slice(&[0x42; 32]).unwrap();
+    let secret = p256::ecdh::diffie_hellman(ours.to_nonzero_scalar(), theirs.as_affine());
+    let compressed = ours.public_key().to_sec1_point(true).as_bytes().to_vec();
+    let uncompressed = ours.public_key().to_sec1_point(false).as_bytes().to_vec();
+    let (mut parts, fixed) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+    let name = constructed(
+        id::SEQUENCE,
+        &[
+            certificate.issuer_bytes(),
+            &tlv(id::INTEGER, certificate.serial()),
+        ],
+    );
+    let opener = pki.opener(&["p256"]);
+    let curve = |oid: der::asn1::ObjectIdentifier| tlv(id::OID, oid.as_bytes());
+    let p256 = curve(crate::cert::Curve::P256.oid());
+
+    for ukm in [None, Some(&b"sixteen bytes or"[..])] {
+        let scheme = scheme(ukm);
+        let wrapped = scheme.wrap(secret.raw_secret_bytes(), &fixed.key).unwrap();
+        for point in [&compressed, &uncompressed] {
+            for parameters in [&[][..], &[id::NULL, 0], &p256] {
+                parts.infos = vec![agreement(&wrapped, point, parameters, ukm, &scheme, &name)];
+                assert!(open(&parts.message(), &opener).is_ok());
+            }
+        }
+        // another ukm, or none, is another key
+        parts.infos = vec![agreement(
+            &wrapped,
+            &uncompressed,
+            &[],
+            Some(b"other"),
+            &scheme,
+            &name,
+        )];
+        assert!(matches!(
+            refusal(&parts.message(), &opener),
+            Error::DecryptionFailed
+        ));
+    }
+    let scheme = scheme(None);
+    let wrapped = scheme.wrap(secret.raw_secret_bytes(), &fixed.key).unwrap();
+    let asked = opener.agreements.get();
+    let mut off = uncompressed.clone();
+    off[64] ^= 1;
+    let p384 = curve(crate::cert::Curve::P384.oid());
+    let bad: [(&[u8], &[u8]); 6] = [
+        (&off, &[]),
+        (&[0], &[]),
+        (&[], &[]),
+        (&uncompressed[..64], &[]),
+        (&[4; 97], &[]),
+        (&uncompressed, &p384),
+    ];
+    for (point, parameters) in bad {
+        parts.infos = vec![agreement(&wrapped, point, parameters, None, &scheme, &name)];
+        assert!(matches!(
+            refusal(&parts.message(), &opener),
+            Error::DecryptionFailed
+        ));
+    }
+    // keys of another length than the cipher's
+    for len in [0, 8, 16, 24, 32, 48] {
+        parts.infos = vec![agreement(
+            &random(len),
+            &uncompressed,
+            &[],
+            None,
+            &scheme,
+            &name,
+        )];
+        assert!(matches!(
+            refusal(&parts.message(), &opener),
+            Error::DecryptionFailed
+        ));
+    }
+    assert_eq!(
+        opener.agreements.get(),
+        asked,
+        "the token was asked to agree with what is no point"
+    );
+
+    // a static key of the sender; explicit curve parameters; a key wrap we do not know
+    let recipient = constructed(id::SEQUENCE, &[&name, &tlv(id::OCTET_STRING, &wrapped)]);
+    let by_certificate = constructed(
+        id::context_constructed(1),
+        &[
+            &[id::INTEGER, 1, 3],
+            &tlv(id::context_constructed(0), &name),
+            &encode(&scheme_oid(scheme.kdf), &scheme.key_info),
+            &tlv(id::SEQUENCE, &recipient),
+        ],
+    );
+    parts.infos = vec![by_certificate];
+    assert!(matches!(
+        refusal(&parts.message(), &opener),
+        Error::UnsupportedAlgorithm(_)
+    ));
+    parts.infos = vec![agreement(
+        &wrapped,
+        &uncompressed,
+        &tlv(id::SEQUENCE, &[]),
+        None,
+        &scheme,
+        &name,
+    )];
+    assert!(matches!(
+        refusal(&parts.message(), &opener),
+        Error::UnsupportedAlgorithm(_)
+    ));
+    let other = Scheme {
+        key_info: encode(&ID_DATA, &[]),
+        ..scheme
+    };
+    parts.infos = vec![agreement(&wrapped, &uncompressed, &[], None, &other, &name)];
+    assert!(matches!(
+        refusal(&parts.message(), &opener),
+        Error::UnsupportedAlgorithm(_)
+    ));
+}
+
+#[test]
+fn recipients_that_contradict_themselves_are_malformed() {
+    let pki = pki();
+    let (parts, opener) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+    let info = recipient_info(&pki.certificate("rsa"), &random(32), false).unwrap();
+    let mut version = info.clone();
+    assert_eq!(version[4..7], [id::INTEGER, 1, 0]);
+    version[6] = 2;
+    for infos in [
+        vec![],
+        vec![version],
+        vec![tlv(id::context_constructed(5), &[])],
+        vec![tlv(id::SET, &[])],
+    ] {
+        let changed = Parts {
+            infos,
+            ..parts.clone()
+        };
+        assert!(matches!(
+            refusal(&changed.message(), &opener),
+            Error::Malformed(_)
+        ));
+    }
+}
