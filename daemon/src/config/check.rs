@@ -1,0 +1,193 @@
+//! `privyseald --check-config`: what the configuration says, and everything that is wrong with it at once.
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use privyseal_pki::Anchors;
+
+use super::Config;
+use super::file::{Places, Presence, merge, parse, read};
+use crate::pinentry;
+
+/// Reads the configuration (or only `file`) and looks at what it points to. The text is for people: which files were read, what
+/// they say; in the error case also each problem, on a line that begins with `problem:`.
+pub fn check(file: Option<&Path>) -> Result<String, String> {
+    let mut places = Places::of_this_process();
+    if let Some(file) = file {
+        places.named = Some(file.into());
+    }
+    report(&places)
+}
+
+#[derive(Default)]
+struct Report {
+    lines: Vec<String>,
+    problems: Vec<String>,
+}
+
+pub(super) fn report(places: &Places) -> Result<String, String> {
+    let mut report = Report::default();
+    let mut config = Config::default();
+    for (path, presence) in places.files() {
+        match report.file(&path, presence, places.home.as_deref()) {
+            Ok(parsed) => {
+                if let Some(parsed) = parsed {
+                    merge(&mut config, parsed);
+                }
+            }
+            Err(error) => report.problems.push(described(&error)),
+        }
+    }
+    report.modules(&config);
+    report.certificates("trust anchors", &config.trust.anchors);
+    report.certificates("intermediates", &config.pki.intermediates);
+    report.certificates("people's certificates", &config.pki.certificates);
+    report.crls(&config);
+    report.defaults(&config);
+    report.pinentry(&config);
+    if config.trust.anchors.is_empty() {
+        report.lines.push(
+            "note: no trust anchor is configured ([trust] anchors): no signature will be called good".into(),
+        );
+    }
+    report.finish()
+}
+
+impl Report {
+    fn file(
+        &mut self,
+        path: &Path,
+        presence: Presence,
+        home: Option<&Path>,
+    ) -> Result<Option<super::file::Parsed>, super::ConfigError> {
+        let Some(text) = read(path, presence)? else {
+            self.lines.push(format!("{}: not there", path.display()));
+            return Ok(None);
+        };
+        self.lines.push(format!("{}: read", path.display()));
+        // whoever can write it chooses what code the daemon loads (design rule 14)
+        if fs::metadata(path).is_ok_and(|m| m.mode() & 0o002 != 0) {
+            self.problems.push(format!(
+                "everybody can write to {0}: chmod o-w {0}",
+                path.display()
+            ));
+        }
+        parse(path, &text, home).map(Some)
+    }
+
+    fn modules(&mut self, config: &Config) {
+        self.lines.push(format!(
+            "modules: {} of the configuration{}",
+            config.module.len(),
+            if config.modules.p11_kit {
+                ", and p11-kit's"
+            } else {
+                ""
+            }
+        ));
+        for module in &config.module {
+            let path = module.path.display();
+            self.lines.push(format!("  {path}"));
+            match fs::metadata(&module.path) {
+                Ok(found) if found.is_file() => {}
+                Ok(_) => self.problems.push(format!(
+                    "module {path} is not a file: name the library itself"
+                )),
+                Err(e) => self.problems.push(format!("module {path}: {e}")),
+            }
+        }
+    }
+
+    fn certificates(&mut self, what: &str, paths: &[PathBuf]) {
+        let mut found = 0usize;
+        for path in paths {
+            match Anchors::load(std::slice::from_ref(path)) {
+                Ok(loaded) => found = found.saturating_add(loaded.certificates().count()),
+                Err(error) => self.problems.push(format!("{what}: {}", described(&error))),
+            }
+        }
+        self.lines.push(format!(
+            "{what}: {found} certificate{} in {} place{}",
+            plural(found),
+            paths.len(),
+            plural(paths.len())
+        ));
+    }
+
+    fn crls(&mut self, config: &Config) {
+        let crls = &config.trust.crls;
+        for path in crls {
+            let readable = match fs::metadata(path) {
+                Ok(found) if found.is_dir() => fs::read_dir(path).map(drop),
+                Ok(_) => fs::File::open(path).map(drop),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = readable {
+                self.problems
+                    .push(format!("CRLs: {}: {error}", path.display()));
+            }
+        }
+        self.lines.push(format!(
+            "CRLs: {} place{}; revocation {}",
+            crls.len(),
+            plural(crls.len()),
+            config.pki.revocation
+        ));
+    }
+
+    fn defaults(&mut self, config: &Config) {
+        let sign = &config.sign;
+        self.lines.push(format!(
+            "signing: {} with {}, certificates {}",
+            sign.signer.as_deref().unwrap_or("who the caller says"),
+            sign.digest,
+            sign.include_chain
+        ));
+        self.lines.push(format!(
+            "encryption: {}, {} the sender",
+            config.encrypt.cipher,
+            if config.encrypt.to_self {
+                "also to"
+            } else {
+                "not to"
+            }
+        ));
+    }
+
+    fn pinentry(&mut self, config: &Config) {
+        let configured = config.pinentry.program.as_deref();
+        match (pinentry::find_program(configured), configured) {
+            (Some(found), _) => self.lines.push(format!("PIN prompt: {}", found.display())),
+            (None, Some(named)) => self.problems.push(format!(
+                "pinentry {} is not found or cannot be executed: correct [pinentry] program",
+                named.display()
+            )),
+            (None, None) => self.lines.push(
+                "note: no `pinentry` is in the PATH: PINs come by descriptor only, until one is installed or [pinentry] program is set".into(),
+            ),
+        }
+    }
+
+    fn finish(self) -> Result<String, String> {
+        let ok = self.problems.is_empty();
+        let problems = self.problems.into_iter().map(|p| format!("problem: {p}"));
+        let text: Vec<String> = self.lines.into_iter().chain(problems).collect();
+        let text = text.join("\n");
+        if ok { Ok(text) } else { Err(text) }
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// An error with its cause, where its own text does not tell it.
+fn described(error: &dyn Error) -> String {
+    let text = error.to_string();
+    match error.source().map(ToString::to_string) {
+        Some(source) if !text.contains(&source) => format!("{text}: {source}"),
+        _ => text,
+    }
+}

@@ -1,0 +1,183 @@
+//! What a job and its streams share: cancel, deadline, progress.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use privyseal_proto::{ErrorName, Failure};
+use privyseal_smime::Error;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
+use rustix::io::Errno;
+
+use super::PROGRESS;
+
+/// Shared between a job and its streams: cancel from outside, bytes done.
+pub struct Control {
+    cancelled: AtomicBool,
+    /// readable once cancelled, and never read: it wakes every poll there is and will be
+    wake: OwnedFd,
+    /// for the next byte
+    deadline: Duration,
+    done: AtomicU64,
+    /// of all inputs together, one pass
+    size: AtomicU64,
+    /// of passes beyond the planned ones
+    extra: AtomicU64,
+    /// what is read in passes is read twice when something is released after it was judged
+    has_passes: AtomicBool,
+    has_output: AtomicBool,
+}
+
+impl Control {
+    /// Not cancelled; with the progress deadline of `proto::limits`.
+    pub fn new() -> Result<Arc<Self>, Failure> {
+        Self::with_deadline(PROGRESS)
+    }
+
+    /// A stream on which no byte moves for `deadline` ends with `Timeout`.
+    pub(super) fn with_deadline(deadline: Duration) -> Result<Arc<Self>, Failure> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| {
+            Failure::new(ErrorName::Failed, format!("no descriptor for a job: {e}"))
+        })?;
+        Ok(Arc::new(Control {
+            cancelled: AtomicBool::new(false),
+            wake,
+            deadline,
+            done: AtomicU64::new(0),
+            size: AtomicU64::new(0),
+            extra: AtomicU64::new(0),
+            has_passes: AtomicBool::new(false),
+            has_output: AtomicBool::new(false),
+        }))
+    }
+
+    /// Ends everything that uses this control, also what waits in poll. For good.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        // cannot fail: one is added to a counter that nobody reads, once or a few times
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// (bytes read so far over all passes, bytes expected over all passes or 0 if unknown). The expectation can grow when
+    /// a message needs another pass, and stays twice too high for one that is written after a single pass.
+    pub fn progress(&self) -> (u64, u64) {
+        let size = self.size.load(Ordering::Relaxed);
+        let extra = self.extra.load(Ordering::Relaxed);
+        let expected = match self.plans_two_passes() {
+            true => size.saturating_mul(2),
+            false => size,
+        };
+        (
+            self.done.load(Ordering::Relaxed),
+            expected.saturating_add(extra),
+        )
+    }
+
+    /// `Err(Cancelled)` once cancelled.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self.is_cancelled() {
+            true => Err(Error::Cancelled),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits for a stream: at most the progress deadline, and at most until `overall`.
+    pub(super) fn wait_for_progress(
+        &self,
+        fd: BorrowedFd<'_>,
+        flags: PollFlags,
+        overall: Option<&Deadline>,
+    ) -> Result<(), Error> {
+        let progress = Deadline::after(self.deadline);
+        let nearer = match overall {
+            Some(overall) if overall.left() < self.deadline => overall,
+            _ => &progress,
+        };
+        self.wait(fd, flags, nearer)
+    }
+
+    /// Waits until `fd` is ready (or hung up), the deadline, or cancel.
+    pub(crate) fn wait(
+        &self,
+        fd: BorrowedFd<'_>,
+        flags: PollFlags,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(fd, flags),
+        ];
+        let ready = poll(&mut fds, deadline).map_err(|e| Error::Io(e.into()))?;
+        self.check()?;
+        match ready {
+            true => Ok(()),
+            false => Err(Error::Timeout),
+        }
+    }
+
+    pub(super) fn expect(&self, bytes: u64) {
+        self.size.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_output(&self) {
+        self.has_output.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn advance(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_passes(&self) {
+        self.has_passes.store(true, Ordering::Relaxed);
+    }
+
+    /// A pass (from 1) over an input of `size` bytes begins.
+    pub(super) fn pass_begins(&self, number: u32, size: u64) {
+        let planned = if self.plans_two_passes() { 2 } else { 1 };
+        if number > planned {
+            self.extra.fetch_add(size, Ordering::Relaxed);
+        }
+    }
+
+    fn plans_two_passes(&self) -> bool {
+        self.has_passes.load(Ordering::Relaxed) && self.has_output.load(Ordering::Relaxed)
+    }
+}
+
+/// A moment some time after another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    began: Instant,
+    after: Duration,
+}
+
+impl Deadline {
+    pub fn after(after: Duration) -> Self {
+        Deadline {
+            began: Instant::now(),
+            after,
+        }
+    }
+
+    pub fn left(&self) -> Duration {
+        self.after.saturating_sub(self.began.elapsed())
+    }
+}
+
+/// poll(2) until the deadline, whatever signals come. False: nothing became ready.
+pub(crate) fn poll(fds: &mut [PollFd<'_>], deadline: &Deadline) -> Result<bool, Errno> {
+    loop {
+        let left = Timespec::try_from(deadline.left()).map_err(|_| Errno::INVAL)?;
+        match rustix::event::poll(fds, Some(&left)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(other) => return Err(other),
+        }
+    }
+}

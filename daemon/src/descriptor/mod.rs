@@ -1,0 +1,212 @@
+//! Descriptors of clients (design rule 17): looked at first, never changed, read and written with deadlines, cancellable.
+//!
+//! A client's descriptor shares its offset and flags with the client. Files are therefore read and written at offsets of our
+//! own, pipes through an open file description of our own, sockets with MSG_DONTWAIT.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use privyseal_proto::{ErrorName, Failure, limits};
+use privyseal_smime::io::{FileInput, StreamInput};
+use privyseal_smime::{Error, Input};
+use rustix::fs::{
+    FileType, OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat, major, minor, tell,
+};
+use rustix::net::SocketType;
+use rustix::termios::isatty;
+use zeroize::Zeroizing;
+
+mod control;
+mod file;
+mod pin;
+mod progress;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use control::Control;
+pub(crate) use control::{Deadline, poll};
+
+use file::{FileReader, FileWriter};
+use progress::{Counted, Counting};
+use stream::{StreamReader, StreamWriter};
+
+/// Between a stream and its user, bytes.
+const BUFFER: usize = 256 << 10;
+const PROGRESS: Duration = Duration::from_secs(limits::PROGRESS_DEADLINE);
+const PIN: Duration = Duration::from_secs(limits::PIN_DEADLINE);
+
+/// A message to be read in several passes (verify, decrypt). `None`: the descriptor is /dev/null, "no such thing".
+/// `spool` is the folder where the unnamed file of a stream is made.
+pub fn input(
+    fd: OwnedFd,
+    control: &Arc<Control>,
+    spool: &Path,
+) -> Result<Option<Box<dyn Input>>, Failure> {
+    let (inner, size): (Box<dyn Input>, _) = match look(&fd, Direction::Read, "the input")? {
+        Kind::Null => return Ok(None),
+        Kind::File { offset, size } => {
+            let watch = control.clone();
+            let check = Box::new(move || watch.check());
+            let input = FileInput::new(File::from(fd), offset, check);
+            (Box::new(input), Some(size.saturating_sub(offset)))
+        }
+        Kind::Pipe | Kind::Socket => {
+            let stream = StreamReader::new(fd, control, None);
+            let stream = BufReader::with_capacity(BUFFER, stream);
+            (Box::new(StreamInput::new(stream, spool.into())), None)
+        }
+    };
+    Ok(Some(Box::new(Counted::new(inner, size, control))))
+}
+
+/// A message to be read once (sign, encrypt).
+pub fn reader(fd: OwnedFd, control: &Arc<Control>) -> Result<Box<dyn Read + Send>, Failure> {
+    let (source, size) = source(fd, control, None, "the input")?;
+    if let Some(size) = size {
+        control.expect(size);
+    }
+    let counting = Counting::new(source, control);
+    Ok(Box::new(BufReader::with_capacity(BUFFER, counting)))
+}
+
+/// Where to write, unbuffered; `None`: /dev/null. Errors come as `smime::Error` (Cancelled, Timeout, NoSpace, Io) through
+/// `io::Error`. A file is written from its current offset (opened with O_APPEND: at its end), a stream ends with the writer.
+pub fn output(
+    fd: OwnedFd,
+    control: &Arc<Control>,
+) -> Result<Option<Box<dyn Write + Send>>, Failure> {
+    let writer: Box<dyn Write + Send> = match look(&fd, Direction::Write, "the output")? {
+        Kind::Null => return Ok(None),
+        Kind::File { offset, .. } => Box::new(FileWriter::new(fd, offset, control)),
+        Kind::Pipe | Kind::Socket => Box::new(StreamWriter::new(fd, control)),
+    };
+    control.has_output();
+    Ok(Some(writer))
+}
+
+/// A small file (certificate, CRL), whole; at most `limit` bytes, within the progress deadline.
+pub fn read_small(fd: OwnedFd, limit: usize) -> Result<Vec<u8>, Failure> {
+    let what = "a file of the options";
+    let control = Control::new()?;
+    let deadline = Deadline::after(PROGRESS);
+    let (source, _) = source(fd, &control, Some(deadline), what)?;
+    let mut bytes = Vec::new();
+    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    source
+        .take(one_more)
+        .read_to_end(&mut bytes)
+        .map_err(|e| failure(what, e.into()))?;
+    if bytes.len() > limit {
+        return Err(Failure::new(
+            ErrorName::InputTooLarge,
+            format!("{what} is larger than {limit} bytes"),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// A PIN: up to the first LF or the end, 1–255 bytes, within 5 s (`dbus.md`). What follows the LF stays in the pipe.
+pub fn read_pin(fd: OwnedFd) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    pin::read(fd, PIN)
+}
+
+/// What a descriptor is, as far as we treat it differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// a regular file or memfd: the client's offset and the size when it came
+    File {
+        offset: u64,
+        size: u64,
+    },
+    Pipe,
+    /// connected, SOCK_STREAM
+    Socket,
+    /// /dev/null
+    Null,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Read,
+    Write,
+}
+
+/// Looks before anything is read or written. `what` names the descriptor in errors.
+fn look(fd: &OwnedFd, direction: Direction, what: &str) -> Result<Kind, Failure> {
+    let refuse = |why: &str| Err(Failure::invalid(format!("{what} {why}")));
+    let unknown = |e: rustix::io::Errno| Failure::invalid(format!("{what} cannot be used: {e}"));
+    let flags = fcntl_getfl(fd).map_err(unknown)?;
+    if flags.contains(OFlags::PATH) {
+        return refuse("was opened with O_PATH: open it for reading or writing");
+    }
+    let mode = flags & OFlags::RWMODE;
+    match direction {
+        Direction::Read if mode == OFlags::WRONLY => return refuse("is not open for reading"),
+        Direction::Write if mode == OFlags::RDONLY => return refuse("is not open for writing"),
+        _ => {}
+    }
+    let stat = fstat(fd).map_err(unknown)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {
+            let sealed = SealFlags::WRITE | SealFlags::FUTURE_WRITE;
+            if direction == Direction::Write
+                && fcntl_get_seals(fd).is_ok_and(|s| s.intersects(sealed))
+            {
+                return refuse("is sealed against writing");
+            }
+            Ok(Kind::File {
+                offset: tell(fd).map_err(unknown)?,
+                size: u64::try_from(stat.st_size).unwrap_or(0),
+            })
+        }
+        FileType::Fifo => Ok(Kind::Pipe),
+        FileType::Socket => match rustix::net::sockopt::socket_type(fd) {
+            Ok(SocketType::STREAM) => Ok(Kind::Socket),
+            _ => refuse("is a socket of packets: pass a pipe, a file or a stream socket"),
+        },
+        FileType::CharacterDevice if (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3) => {
+            Ok(Kind::Null)
+        }
+        FileType::CharacterDevice if isatty(fd) => refuse("is a terminal: pass a pipe or a file"),
+        FileType::CharacterDevice | FileType::BlockDevice => {
+            refuse("is a device: pass a pipe or a file")
+        }
+        FileType::Directory => refuse("is a folder: pass a pipe or a file"),
+        _ => refuse("is neither a file, a pipe nor a socket"),
+    }
+}
+
+/// Something to be read once, and how long it is if that is known. `deadline` is for all of it, beside that for progress.
+fn source(
+    fd: OwnedFd,
+    control: &Arc<Control>,
+    deadline: Option<Deadline>,
+    what: &str,
+) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
+    match look(&fd, Direction::Read, what)? {
+        Kind::Null => Err(Failure::invalid(format!(
+            "{what} is /dev/null: pass a pipe or a file"
+        ))),
+        Kind::File { offset, size } => Ok((
+            Box::new(FileReader::new(fd, offset, control)),
+            Some(size.saturating_sub(offset)),
+        )),
+        Kind::Pipe | Kind::Socket => Ok((Box::new(StreamReader::new(fd, control, deadline)), None)),
+    }
+}
+
+fn failure(what: &str, error: Error) -> Failure {
+    match error {
+        Error::Cancelled => Failure::new(ErrorName::Cancelled, "cancelled"),
+        Error::Timeout => Failure::new(
+            ErrorName::Timeout,
+            format!("{what} did not come to its end in time"),
+        ),
+        other => Failure::new(ErrorName::Failed, format!("{what} cannot be read: {other}")),
+    }
+}
