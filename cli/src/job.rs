@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use privyseal_proto::proxy::JobProxy;
 use privyseal_proto::{Dict, ErrorName, Response};
 use zbus::{OwnedObjectPath, Variant};
@@ -160,8 +160,8 @@ impl Bar {
                 .with_elapsed(began.elapsed())
         });
         let template = match (state.state.as_str(), state.all) {
-            ("running", 0) => "{msg} {bytes} ({bytes_per_sec})",
-            ("running", _) => "{msg} {wide_bar} {bytes}/{total_bytes} ({bytes_per_sec})",
+            ("running", 0) => "{msg} {bytes} ({prefix})",
+            ("running", _) => "{msg} {wide_bar} {bytes}/{total_bytes} ({prefix})",
             _ => "{msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -177,6 +177,11 @@ impl Bar {
             bar.set_length(state.all);
         }
         bar.set_position(state.done);
+        // the bar's own estimate starts with its first, already far position
+        bar.set_prefix(format!(
+            "{}/s",
+            HumanBytes(rate(state.done, began.elapsed()))
+        ));
         bar.tick();
     }
 
@@ -191,6 +196,12 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// Bytes a second.
+fn rate(done: u64, elapsed: Duration) -> u64 {
+    let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    done.saturating_mul(1000).checked_div(elapsed).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -224,6 +235,12 @@ mod tests {
             failure(&Dict::new(), ErrorName::Cancelled, "cancelled").exit(),
             5
         );
+    }
+
+    #[test]
+    fn a_rate_is_bytes_a_second() {
+        assert_eq!(rate(3 << 20, Duration::from_millis(1500)), 2 << 20);
+        assert_eq!(rate(1, Duration::ZERO), 0);
     }
 
     #[test]

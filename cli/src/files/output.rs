@@ -52,29 +52,13 @@ impl Output {
             ui.keep_stdout_for_data();
             return standard(trouble);
         };
-        let target = resolve(path)?;
-        match fs::metadata(&target) {
-            Ok(found) if found.is_file() => Ok(Output::File(Atomic::new(target)?)),
+        match fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(failed(path, &"it is a folder")),
-            Ok(found) => {
-                let file = OpenOptions::new()
-                    .write(true)
-                    .open(&target)
-                    .map_err(|e| failed(path, &e))?;
-                if same_file(&file, io::stdout()) {
-                    ui.keep_stdout_for_data();
-                }
-                if found.file_type().is_fifo() {
-                    Ok(Output::Direct(file.into()))
-                } else {
-                    let (fd, done) = drain(file, trouble)?;
-                    Ok(Output::Relay(fd, done))
-                }
+            // not resolved: what /dev/fd/63 points to is no path
+            Ok(found) if !found.is_file() => {
+                special(path, found.file_type().is_fifo(), ui, trouble)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Output::File(Atomic::new(target)?))
-            }
-            Err(error) => Err(failed(path, &error)),
+            _ => Ok(Output::File(Atomic::new(resolve(path)?)?)),
         }
     }
 
@@ -178,6 +162,22 @@ fn is_stdout(path: &Path) -> bool {
         .any(|name| path == Path::new(name))
 }
 
+/// A pipe is written to as it is; devices are ours to write to.
+fn special(path: &Path, is_fifo: bool, ui: &Ui, trouble: &Trouble) -> Result<Output> {
+    let file = OpenOptions::new()
+        .write(true)
+        .open(path)
+        .map_err(|e| failed(path, &e))?;
+    if same_file(&file, io::stdout()) {
+        ui.keep_stdout_for_data();
+    }
+    if is_fifo {
+        return Ok(Output::Direct(file.into()));
+    }
+    let (fd, done) = drain(file, &path.display().to_string(), trouble)?;
+    Ok(Output::Relay(fd, done))
+}
+
 fn standard(trouble: &Trouble) -> Result<Output> {
     let unusable =
         |e: &dyn std::fmt::Display| CommandError::local("cannot write to standard output", e);
@@ -189,7 +189,7 @@ fn standard(trouble: &Trouble) -> Result<Output> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Fifo | FileType::Socket => Ok(Output::Direct(fd)),
         _ => {
-            let (fd, done) = drain(fd.into(), trouble)?;
+            let (fd, done) = drain(fd.into(), "standard output", trouble)?;
             Ok(Output::Relay(fd, done))
         }
     }

@@ -54,8 +54,13 @@ pub fn feed(mut from: File, trouble: &Trouble) -> Result<OwnedFd> {
     Ok(reader)
 }
 
-/// Copies what is written into a pipe to `to`; gives the end to write to, and what happened once that is closed everywhere.
-pub fn drain(mut to: File, trouble: &Trouble) -> Result<(OwnedFd, oneshot::Receiver<Result<()>>)> {
+/// Copies what is written into a pipe to `to`, which errors call `name`; gives the end to write to, and what happened once that is closed everywhere.
+pub fn drain(
+    mut to: File,
+    name: &str,
+    trouble: &Trouble,
+) -> Result<(OwnedFd, oneshot::Receiver<Result<()>>)> {
+    let what = format!("cannot write to {name}");
     let (reader, writer) = pipe()?;
     let (done, result) = oneshot::channel();
     let sender = trouble.sender.clone();
@@ -63,7 +68,7 @@ pub fn drain(mut to: File, trouble: &Trouble) -> Result<(OwnedFd, oneshot::Recei
         let copied = io::copy(&mut File::from(reader), &mut to);
         let copied = copied
             .map(|_| ())
-            .map_err(|error| CommandError::local("cannot write to standard output", &error));
+            .map_err(|error| CommandError::local(what, &error));
         if let Err(error) = &copied {
             let _ = sender.send(error.clone());
         }
