@@ -1,0 +1,169 @@
+//! Signatures on certificates and CRLs, for certval: each is verified once, and only so many of them.
+//!
+//! Public-key operations only. RSA is ours, because certval is built without its own older `rsa`; ECDSA (P-256, P-384,
+//! P-521) and Ed25519 are certval's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use certval::{
+    Error, PathValidationStatus, PkiEnvironment, VerifySignatureMessage,
+    calculate_hash_rust_crypto, verify_signature_message_rust_crypto,
+};
+use const_oid::db::rfc5912::{
+    ID_MGF_1, ID_RSASSA_PSS, ID_SHA_1, ID_SHA_256, ID_SHA_384, ID_SHA_512, RSA_ENCRYPTION,
+    SHA_1_WITH_RSA_ENCRYPTION, SHA_256_WITH_RSA_ENCRYPTION, SHA_384_WITH_RSA_ENCRYPTION,
+    SHA_512_WITH_RSA_ENCRYPTION,
+};
+use der::asn1::{BitString, ObjectIdentifier};
+use der::{Decode, Encode};
+use rsa::pkcs1::{RsaPssParamsOwned, RsaPublicKeyRef};
+use rsa::{BoxedUint, Pkcs1v15Sign, Pss, PublicKey};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+
+const BAD: Error = Error::PathValidation(PathValidationStatus::SignatureVerificationFailure);
+/// No signature is looked at any more.
+pub const SPENT: Error = Error::PathValidation(PathValidationStatus::ProcessingLimitExceeded);
+
+/// Signatures verified for one leaf, on certificates and on CRLs together; about 0.1 s of work with RSA-2048.
+const SIGNATURES_MAX: usize = 1024;
+/// Time for one leaf. The counts bound the work with ordinary keys; this one bounds it with the most expensive.
+const TIME_MAX: Duration = Duration::from_secs(5);
+/// RSA moduli in bits. What is too weak is refused by its strength, after it is known who signed.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 512..=8192;
+
+/// What verification may still cost, and what it has found; one for each question asked.
+pub struct Verifier {
+    until: Instant,
+    seen: Mutex<HashMap<[u8; 32], certval::Result<()>>>,
+}
+
+impl Verifier {
+    pub fn new() -> Arc<Verifier> {
+        let now = Instant::now();
+        Arc::new(Verifier {
+            until: now.checked_add(TIME_MAX).unwrap_or(now),
+            seen: Mutex::default(),
+        })
+    }
+
+    pub fn out_of_time(&self) -> bool {
+        Instant::now() >= self.until
+    }
+}
+
+/// An environment with RFC 5280 processing and all signature algorithms. Without trust anchor source: the search
+/// hands over paths that begin at an anchor.
+pub fn environment(verifier: Arc<Verifier>) -> PkiEnvironment {
+    let mut environment = PkiEnvironment::default();
+    environment.add_calculate_hash_callback(calculate_hash_rust_crypto);
+    environment.add_verify_signature_message_callback(Counted(verifier));
+    environment
+}
+
+struct Counted(Arc<Verifier>);
+
+impl VerifySignatureMessage for Counted {
+    fn verify_signature_message(
+        &self,
+        environment: &PkiEnvironment,
+        message: &[u8],
+        signature: &BitString,
+        algorithm: &AlgorithmIdentifierOwned,
+        key: &SubjectPublicKeyInfoOwned,
+    ) -> certval::Result<()> {
+        let mut hasher = Sha256::new();
+        // the first three are DER and carry their lengths
+        hasher.update(key.to_der()?);
+        hasher.update(algorithm.to_der()?);
+        hasher.update(signature.to_der()?);
+        hasher.update(message);
+        let question: [u8; 32] = hasher.finalize().into();
+        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = seen.get(&question) {
+            return *known;
+        }
+        if seen.len() >= SIGNATURES_MAX || self.0.out_of_time() {
+            return Err(SPENT);
+        }
+        let answer = match rsa(message, signature, algorithm, key) {
+            Err(Error::Unrecognized) => verify_signature_message_rust_crypto(
+                environment,
+                message,
+                signature,
+                algorithm,
+                key,
+            ),
+            answer => answer,
+        };
+        seen.insert(question, answer);
+        answer
+    }
+}
+
+fn rsa(
+    message: &[u8],
+    signature: &BitString,
+    algorithm: &AlgorithmIdentifierOwned,
+    key: &SubjectPublicKeyInfoOwned,
+) -> certval::Result<()> {
+    let (hash, salt) = match algorithm.oid {
+        SHA_1_WITH_RSA_ENCRYPTION => (ID_SHA_1, None),
+        SHA_256_WITH_RSA_ENCRYPTION => (ID_SHA_256, None),
+        SHA_384_WITH_RSA_ENCRYPTION => (ID_SHA_384, None),
+        SHA_512_WITH_RSA_ENCRYPTION => (ID_SHA_512, None),
+        ID_RSASSA_PSS => {
+            let (hash, salt) = pss_parameters(algorithm)?;
+            (hash, Some(usize::from(salt)))
+        }
+        _ => return Err(Error::Unrecognized),
+    };
+    // RFC 4055 §1.2: a key marked for PSS does nothing else
+    if key.algorithm.oid != RSA_ENCRYPTION
+        && !(salt.is_some() && key.algorithm.oid == ID_RSASSA_PSS)
+    {
+        return Err(BAD);
+    }
+    let key = key.subject_public_key.as_bytes().ok_or(BAD)?;
+    let key = RsaPublicKeyRef::from_der(key).map_err(|_| BAD)?;
+    let key = PublicKey::new_with_size_limits(
+        BoxedUint::from_be_slice_vartime(key.modulus.as_bytes()),
+        BoxedUint::from_be_slice_vartime(key.public_exponent.as_bytes()),
+        RSA_BITS,
+    )
+    .map_err(|_| BAD)?;
+    let signature = signature.as_bytes().ok_or(BAD)?;
+    macro_rules! verify {
+        ($digest:ty) => {{
+            let digest = <$digest>::digest(message);
+            match salt {
+                Some(salt) => key.verify(Pss::<$digest>::new_with_salt(salt), &digest, signature),
+                None => key.verify(Pkcs1v15Sign::new::<$digest>(), &digest, signature),
+            }
+        }};
+    }
+    match hash {
+        ID_SHA_1 => verify!(Sha1),
+        ID_SHA_256 => verify!(Sha256),
+        ID_SHA_384 => verify!(Sha384),
+        ID_SHA_512 => verify!(Sha512),
+        _ => return Err(Error::Unrecognized),
+    }
+    .map_err(|_| BAD)
+}
+
+/// Hash and salt length; MGF1 must use the same hash (RFC 4055 §3.1 recommends it, and all do).
+pub fn pss_parameters(
+    algorithm: &AlgorithmIdentifierOwned,
+) -> certval::Result<(ObjectIdentifier, u8)> {
+    let parameters = algorithm.parameters.as_ref().ok_or(BAD)?.to_der()?;
+    let parameters = RsaPssParamsOwned::from_der(&parameters).map_err(|_| BAD)?;
+    let mask = parameters.mask_gen.parameters.map(|p| p.oid);
+    if parameters.mask_gen.oid != ID_MGF_1 || mask != Some(parameters.hash.oid) {
+        return Err(Error::Unrecognized);
+    }
+    Ok((parameters.hash.oid, parameters.salt_len))
+}
