@@ -518,7 +518,7 @@ fn a_hanging_worker_is_killed_at_the_deadline() {
     module.login(&token, Some(pin()), false).unwrap();
     let key = demo.key(&module, "me-rsa-sign");
     module.sign(&token, &key, PKCS1, &[7; 32]).unwrap();
-    common::kill(module.worker_pid().unwrap(), "-STOP");
+    common::stop(module.worker_pid().unwrap());
     let started = Instant::now();
     let result = module.sign(&token, &key, PKCS1, &[7; 32]);
     // the supervisor's own poll may be what is late first
@@ -542,17 +542,14 @@ fn a_worker_that_dies_again_and_again_is_given_up_until_a_rescan() {
         let pid = module.worker_pid().unwrap();
         common::kill(pid, "-ABRT");
         eventually("its death is seen", || module.worker_pid().is_none());
-        match module.status() {
-            ModuleStatus::Failed(_) | ModuleStatus::Loading if death < 5 => {}
-            ModuleStatus::Quarantined(why) if death == 5 => {
-                assert!(why.contains("5 worker deaths"), "{why}")
-            }
-            other => panic!("after death {death}: {other:?}"),
-        }
         if death < 5 {
             module.rescan().unwrap();
         }
     }
+    eventually(
+        "it is given up",
+        || matches!(module.status(), ModuleStatus::Quarantined(why) if why.contains("5 worker deaths")),
+    );
     let token = privyseal_token::TokenId("00".repeat(16));
     assert!(matches!(module.logout(&token), Err(Error::Module(_))));
     assert!(module.tokens().is_empty());
@@ -626,4 +623,85 @@ fn calls_made_while_the_worker_starts_wait_for_it() {
     let token = demo.token(&module).id;
     let (module, token): (Arc<_>, _) = (module, token);
     module.login(&token, Some(pin()), false).unwrap();
+}
+
+#[test]
+fn a_key_that_wants_its_pin_at_every_use_gets_one_login_a_use() {
+    let demo = Demo::new();
+    demo.pkcs11_tool("--keypairgen --key-type rsa:2048 --id c0 --label each --always-auth");
+    demo.pkcs11_tool("--read-object --type pubkey --id c0 -o each.der");
+    let key = KeyRef {
+        id: vec![0xc0],
+        spki: demo.read("each.der"),
+    };
+    let module = demo.start_spied();
+    let token = demo.token(&module).id;
+    module.login(&token, Some(pin()), false).unwrap();
+    demo.write("message", b"to be signed");
+    let digest = Sha256::digest(b"to be signed");
+    assert_eq!(
+        module.sign(&token, &key, PKCS1, &digest),
+        Err(Error::PinRequired)
+    );
+    for uses in 1..=2 {
+        let signature = module
+            .sign_with_pin(&token, &key, PKCS1, &digest, pin(), false)
+            .unwrap();
+        demo.write("signature", &signature);
+        openssl(
+            demo.dir(),
+            "dgst -sha256 -keyform DER -verify each.der -signature signature message",
+        );
+        assert_eq!(demo.logins(), 1 + uses);
+    }
+    let wrong = || zeroize::Zeroizing::new(b"999999".to_vec());
+    let sign = |pin, last| module.sign_with_pin(&token, &key, PKCS1, &digest, pin, last);
+    assert_eq!(sign(wrong(), false), Err(Error::BadPin));
+    assert_eq!(sign(wrong(), false), Err(Error::BadPinFewTriesLeft));
+    assert_eq!(sign(wrong(), false), Err(Error::BadPinFinalTry));
+    assert_eq!(demo.logins(), 5);
+    sign(pin(), true).unwrap();
+    // the login of the token is none of a wrong context PIN's business
+    assert!(demo.token(&module).unlocked);
+    module
+        .sign(&token, &demo.key(&module, "me-rsa-sign"), PKCS1, &digest)
+        .unwrap();
+
+    // the same for opening: the PIN is asked for before the ciphertext is looked at
+    let wrapped = vec![1; 256];
+    let scheme = UnwrapScheme::RsaPkcs1;
+    let locked = module.unwrap_key(&token, &key, scheme.clone(), &wrapped, 16);
+    assert_eq!(locked.unwrap_err(), Error::PinRequired);
+    demo.write("secret", &[3; 16]);
+    openssl(
+        demo.dir(),
+        "pkeyutl -encrypt -pubin -keyform DER -inkey each.der -in secret -out wrapped",
+    );
+    let opened = module.unwrap_key_with_pin(
+        &token,
+        &key,
+        scheme,
+        &demo.read("wrapped"),
+        16,
+        pin(),
+        false,
+    );
+    assert_eq!(opened.unwrap().as_slice(), [3; 16]);
+}
+
+#[test]
+fn a_worker_that_is_told_to_terminate_logs_out() {
+    let demo = Demo::new();
+    let module = demo.start_spied();
+    let token = demo.token(&module).id;
+    module.login(&token, Some(pin()), false).unwrap();
+    let pid = module.worker_pid().unwrap();
+    common::kill(pid, "-TERM");
+    eventually("it has gone", || module.worker_pid() != Some(pid));
+    let log = demo.spied();
+    let end: Vec<&str> = log
+        .lines()
+        .filter(|l| *l == "C_Logout" || *l == "C_Finalize")
+        .collect();
+    assert_eq!(end, ["C_Logout", "C_Finalize"]);
 }

@@ -251,6 +251,8 @@ impl Link {
         drop(flow);
         let Some(first) = late.first() else { return };
         let why = format!("no answer to {} within {:?}; killed", first.op, first.limit);
+        // dead for everyone before anyone is told
+        self.give_up(&why);
         for flight in late {
             flight.finish(Err(Error::Timeout));
         }

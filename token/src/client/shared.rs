@@ -123,6 +123,10 @@ impl Shared {
     pub fn status(&self) -> ModuleStatus {
         match &lock(&self.state).phase {
             Phase::Loading => ModuleStatus::Loading,
+            // the supervisor has yet to notice
+            Phase::Ready(link) if link.is_dead() && !link.rests() => {
+                ModuleStatus::Failed(link.death().unwrap_or_default())
+            }
             Phase::Ready(_) | Phase::Resting => ModuleStatus::Ok,
             Phase::Failed(why) => ModuleStatus::Failed(why.clone()),
             Phase::Quarantined(why) => ModuleStatus::Quarantined(why.clone()),
@@ -132,15 +136,17 @@ impl Shared {
 
     pub fn worker_pid(&self) -> Option<u32> {
         match &lock(&self.state).phase {
-            Phase::Ready(link) => Some(link.pid()),
+            Phase::Ready(link) if !link.is_dead() => Some(link.pid()),
             _ => None,
         }
     }
 
     pub fn tokens(&self) -> Vec<TokenInfo> {
         let state = lock(&self.state);
+        let dead = matches!(&state.phase, Phase::Ready(link) if link.is_dead());
         let with_our_count = |token: &Snapshot| {
             let mut info = token.info.clone();
+            info.unlocked &= !dead;
             let failures = state.failures.get(&info.id).copied().unwrap_or(0);
             info.pin_final_try |= failures >= FAILURES_BEFORE_LAST;
             info
@@ -200,6 +206,16 @@ impl Shared {
     /// Has a failed module started again.
     pub fn revive(&self) {
         let mut state = lock(&self.state);
+        // a death that the supervisor has yet to notice
+        let until = Instant::now().checked_add(self.deadline);
+        while matches!(&state.phase, Phase::Ready(link) if link.is_dead()) {
+            let Some(until) = until else { break };
+            let (next, timed_out) = self.wait(state, until);
+            state = next;
+            if timed_out {
+                break;
+            }
+        }
         if matches!(state.phase, Phase::Failed(_) | Phase::Quarantined(_)) {
             state.set_phase(Phase::Loading);
             state.wanted = true;

@@ -6,6 +6,7 @@
 
 mod fault;
 mod login;
+mod look;
 mod module;
 mod oaep;
 mod objects;

@@ -194,7 +194,7 @@ pub(super) fn certificates(
             label,
             has_private_key,
             can_sign: own.and_then(|own| own.sign).unwrap_or(true),
-            // SoftHSM's public EC keys say false, whatever the private one says
+            // public EC keys say that they do not derive, whatever the private half does
             can_decrypt: opens
                 .is_none_or(|yes| yes || (!private && matches!(key, Some(PublicKey::Ec { .. })))),
             always_authenticate: private && own.is_some_and(|own| own.always_authenticate),

@@ -76,6 +76,18 @@ pub fn kill(pid: u32, signal: &str) {
     assert!(killed.success());
 }
 
+/// Stops a process. Its threads stop one after the other, some time after the signal.
+pub fn stop(pid: u32) {
+    kill(pid, "-STOP");
+    eventually("all its threads have stopped", || {
+        let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        threads.all(|thread| {
+            let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+            stat.rsplit(") ").next().unwrap().starts_with('T')
+        })
+    });
+}
+
 #[track_caller]
 pub fn openssl(dir: &Path, args: &str) -> Vec<u8> {
     let output = Command::new("openssl")
@@ -125,6 +137,19 @@ impl Demo {
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Logged in to the demo token, in the folder of the test's files.
+    pub fn pkcs11_tool(&self, args: &str) {
+        let output = Command::new("pkcs11-tool")
+            .current_dir(self.dir())
+            .env("SOFTHSM2_CONF", self.conf())
+            .args(["--module", SOFTHSM, "--token-label", "privyseal-demo"])
+            .args(["--login", "--pin", PIN])
+            .args(args.split(' '))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{args}: {output:?}");
     }
 
     fn conf(&self) -> String {
