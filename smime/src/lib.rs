@@ -1,1 +1,34 @@
+//! S/MIME 4.0 (RFC 8551) over CMS (RFC 5652), without any idea of where private keys live.
+//!
+//! Everything streams: a message of a gigabyte needs the same few MiB as one of ten KiB. Private keys are reached through
+//! [`Signer`] and [`KeyOpener`] only. Must not know PKCS#11, D-Bus or a store.
+#![forbid(unsafe_code)]
 
+pub mod ber;
+pub mod enveloped;
+pub mod io;
+pub mod limits;
+pub mod mime;
+pub mod signed;
+pub mod verdict;
+
+mod algorithm;
+mod algorithm_id;
+mod cert;
+mod content;
+mod error;
+mod key;
+mod layer;
+
+pub use algorithm::{Cipher, DigestAlgorithm, Hashers, KeyWrap, SignatureScheme};
+pub use cert::{Certificate, Curve, KeyType};
+pub use enveloped::{DecryptOutcome, EncryptOptions, EncryptResult, Encryptor, decrypt, encrypt};
+pub use error::{Error, Result};
+pub use io::Input;
+pub use key::{KeyError, KeyOpener, RecipientId, RsaPadding, Signer, verify_signature};
+pub use layer::Layer;
+pub use mime::{Form, Headers};
+pub use signed::{
+    IncludeChain, SignForm, SignOptions, SignResult, SignatureState, SignerOutcome, VerifyOutcome,
+    release, sign, verify,
+};

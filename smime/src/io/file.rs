@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
@@ -41,15 +40,6 @@ impl FileInput {
             key: None,
             hashes: Vec::new(),
             len: None,
-        }
-    }
-
-    /// For work that needs one pass only (signing, encrypting): reads on without recording anything, at the speed of the file.
-    pub fn into_single_pass(self) -> impl Read + Send {
-        SinglePass {
-            input: self,
-            position: 0,
-            checked: 0,
         }
     }
 
@@ -141,27 +131,6 @@ impl Read for FilePass<'_> {
             .unwrap_or(&[])
             .read(buffer)?;
         self.start = self.start.saturating_add(count);
-        Ok(count)
-    }
-}
-
-struct SinglePass {
-    input: FileInput,
-    /// bytes from `start` on
-    position: u64,
-    /// where the next call of `check` is due
-    checked: u64,
-}
-
-impl Read for SinglePass {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.position >= self.checked {
-            (self.input.check)()?;
-            self.checked = self.position.saturating_add(BLOCK as u64);
-        }
-        let offset = self.input.start.saturating_add(self.position);
-        let count = self.input.file.read_at(buffer, offset)?;
-        self.position = self.position.saturating_add(count as u64);
         Ok(count)
     }
 }

@@ -181,39 +181,6 @@ fn the_check_ends_a_pass_between_blocks() {
 }
 
 #[test]
-fn a_single_pass_reads_the_same_and_is_checked_as_well() {
-    let folder = Folder::new("single");
-    let path = folder.0.join("file");
-    let data = sample(3 * MIB + 5);
-    std::fs::write(&path, &data).unwrap();
-    for start in [0, 1000] {
-        let mut read = Vec::new();
-        file_input(&path, start as u64)
-            .into_single_pass()
-            .read_to_end(&mut read)
-            .unwrap();
-        assert!(read == data[start..]);
-    }
-    let calls = Cell::new(0);
-    let check = move || {
-        calls.set(calls.get() + 1);
-        if calls.get() > 2 {
-            Err(Error::Cancelled)
-        } else {
-            Ok(())
-        }
-    };
-    let input = FileInput::new(File::open(&path).unwrap(), 0, Box::new(check));
-    let (mut pass, mut read) = (input.into_single_pass(), vec![0; MIB]);
-    pass.read_exact(&mut read).unwrap();
-    pass.read_exact(&mut read).unwrap();
-    assert!(matches!(
-        Error::from(pass.read(&mut read).unwrap_err()),
-        Error::Cancelled
-    ));
-}
-
-#[test]
 fn a_stream_is_handed_out_as_it_comes() {
     // what was written must arrive although the writer still holds the pipe open
     let folder = Folder::new("comes");

@@ -64,7 +64,9 @@ pub fn verify(
             let mut judged = judge(&read.hashed);
             for (own, given) in judged.iter_mut().zip(judge(&given)) {
                 if own.state == SignatureState::Valid && given.state != SignatureState::Valid {
-                    own.state = SignatureState::Invalid("the content given along is not what was signed".into());
+                    own.state = SignatureState::Invalid(
+                        "the content given along is not what was signed".into(),
+                    );
                 }
             }
             (judged, read.hashed.len)
@@ -232,7 +234,8 @@ fn named<'c>(
     let mut all = Vec::with_capacity(signers.len());
     for signer in signers {
         let mut named: Vec<&Certificate> = Vec::new();
-        for certificate in included.iter()
+        for certificate in included
+            .iter()
             .chain(candidates)
             .filter(|c| signer.id.matches(c))
         {

@@ -1,0 +1,106 @@
+//! Encrypting and decrypting.
+
+use std::io::{Read, Write};
+
+use privyseal_proto::{Dict, ErrorName, Failure};
+use privyseal_smime::{Certificate, Cipher, EncryptOptions, EncryptResult, Form, Input};
+
+use super::results::Results;
+use super::select::{self, Recipient};
+use super::{Environment, Options, Unlock, failure, key, sign};
+
+pub fn encrypt(
+    env: &Environment,
+    o: &Options,
+    recipients: &[String],
+    input: &mut dyn Read,
+    output: &mut dyn Write,
+) -> Result<Dict, Failure> {
+    let (recipients, warnings) = select::recipients(env, o, recipients, None)?;
+    let format = o.format.unwrap_or_default();
+    let options = EncryptOptions {
+        cipher: cipher(env, o)?,
+        oaep: o.oaep,
+        format,
+    };
+    let certificates: Vec<Certificate> = recipients.iter().map(|r| r.certificate.clone()).collect();
+    let mut input = sign::canonical(input, o.canonicalize.unwrap_or(format == Form::Smime));
+    let made = privyseal_smime::encrypt(&mut input, output, &certificates, &options)
+        .map_err(failure::of_smime)?;
+    output.flush().map_err(failure::of_io)?;
+    Ok(describe(Results::new(), &made, &recipients, warnings).into_dict())
+}
+
+pub fn decrypt(
+    env: &Environment,
+    o: &Options,
+    unlock: Unlock<'_>,
+    message: &mut dyn Input,
+    output: &mut dyn Write,
+) -> Result<Dict, Failure> {
+    let _ = o;
+    let opener = key::TokenOpener {
+        own: env.registry.certificates(),
+        unlock,
+    };
+    let opened = privyseal_smime::decrypt(message, &opener, output).map_err(failure::of_smime)?;
+    output.flush().map_err(failure::of_io)?;
+    let mut warnings: Vec<String> = Vec::new();
+    if !opened.authenticated {
+        warnings.push(format!(
+            "{} does not authenticate: the text may have been changed on its way",
+            opened.cipher
+        ));
+    }
+    Ok(Results::new()
+        .with("cipher", opened.cipher)
+        .with("authenticated", opened.authenticated)
+        .with("key_management", opened.key_management)
+        .with(
+            "certificate",
+            format!("sha256:{}", opened.certificate.sha256_hex()),
+        )
+        .with("weak", opened.weak)
+        .with("recipients", opened.recipients)
+        .with("warnings", warnings)
+        .into_dict())
+}
+
+/// The caller's cipher, else the configuration's.
+pub fn cipher(env: &Environment, o: &Options) -> Result<Cipher, Failure> {
+    match o.cipher {
+        Some(cipher) => Ok(cipher),
+        None => Cipher::from_name(&env.config.encrypt.cipher).ok_or_else(|| {
+            Failure::new(
+                ErrorName::UnsupportedAlgorithm,
+                format!("configuration: no cipher {:?}", env.config.encrypt.cipher),
+            )
+        }),
+    }
+}
+
+/// Adds what was made to results that may hold a signature's already.
+pub fn describe(
+    results: Results,
+    made: &EncryptResult,
+    recipients: &[Recipient],
+    warnings: Vec<String>,
+) -> Results {
+    let list = recipients
+        .iter()
+        .map(|r| {
+            Results::new()
+                .with(
+                    "certificate",
+                    format!("sha256:{}", r.certificate.sha256_hex()),
+                )
+                .with("emails", r.certificate.emails())
+                .with("self", r.is_self)
+        })
+        .collect();
+    results
+        .with("cipher", made.cipher.name())
+        .with("authenticated", made.cipher.is_authenticated())
+        .with_list("recipients", list)
+        .add_warnings(warnings)
+}

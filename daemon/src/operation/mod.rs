@@ -1,0 +1,249 @@
+//! The work itself, on a blocking thread: sign, verify, encrypt, decrypt. Knows tokens and certificates, not D-Bus objects.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use privyseal_pki::{Anchors, PathOptions, PathOutcome, PathQuery, Purpose, Revocation, Usage};
+use privyseal_proto::{Dict, ErrorName, Failure};
+use privyseal_smime::mime::pem;
+use privyseal_smime::{Certificate, Input};
+
+use crate::config::Config;
+use crate::registry::{OwnCertificate, Registry};
+
+mod encrypt;
+mod failure;
+mod key;
+mod options;
+mod results;
+mod select;
+mod sign;
+mod verify;
+
+pub use options::{Call, Options};
+
+/// Unlocks the token of a certificate when the work needs its key: does nothing when it is unlocked; prompts where the call may;
+/// else `PinRequired`. The text says what the key is needed for.
+pub type Unlock<'a> = &'a dyn Fn(&OwnCertificate, &str) -> Result<(), Failure>;
+
+/// How long the judgement of one of our own or a recipient's certificates is taken as it was.
+const JUDGED_FOR: Duration = Duration::from_secs(60);
+/// Judgements that are remembered.
+const JUDGEMENTS_MAX: usize = 4096;
+
+/// SHA-256 of a certificate, and whether it was judged for signing (else for encrypting).
+type Judged = ([u8; 32], bool);
+
+/// What every operation needs. Made once; made anew when the configuration is read again.
+pub struct Environment {
+    pub config: Arc<Config>,
+    pub registry: Arc<Registry>,
+    anchors: Anchors,
+    /// CA certificates of the configuration
+    intermediates: Vec<Certificate>,
+    /// people's certificates of the configuration
+    people: Vec<Certificate>,
+    crls: Vec<Vec<u8>>,
+    revocation: Revocation,
+    judged: Mutex<HashMap<Judged, (Instant, Arc<PathOutcome>)>>,
+}
+
+impl Environment {
+    /// Reads anchors, CRLs, intermediates and people's certificates of the configuration.
+    pub fn load(config: Arc<Config>, registry: Arc<Registry>) -> Result<Self, Failure> {
+        let bad = |error: privyseal_pki::Error| {
+            let reason = std::error::Error::source(&error)
+                .map(|s| format!(": {s}"))
+                .unwrap_or_default();
+            Failure::new(ErrorName::Failed, format!("configuration: {error}{reason}"))
+        };
+        let certificates = |paths: &[PathBuf]| -> Result<Vec<Certificate>, Failure> {
+            Ok(Anchors::load(paths)
+                .map_err(bad)?
+                .certificates()
+                .cloned()
+                .collect())
+        };
+        let revocation = options::revocation(&config.pki.revocation).ok_or_else(|| {
+            Failure::invalid(format!(
+                "configuration: no revocation mode {:?}",
+                config.pki.revocation
+            ))
+        })?;
+        Ok(Environment {
+            anchors: Anchors::load(&config.trust.anchors).map_err(bad)?,
+            intermediates: certificates(&config.pki.intermediates)?,
+            people: certificates(&config.pki.certificates)?,
+            crls: read_crls(&config.trust.crls)?,
+            revocation,
+            judged: Mutex::new(HashMap::new()),
+            config,
+            registry,
+        })
+    }
+
+    /// Whether a certificate is one of the configured anchors.
+    pub fn is_anchor(&self, certificate: &Certificate) -> bool {
+        self.anchors.certificates().any(|a| a == certificate)
+    }
+
+    pub fn sign(
+        &self,
+        o: &Options,
+        unlock: Unlock<'_>,
+        input: &mut dyn Read,
+        output: &mut dyn Write,
+    ) -> Result<Dict, Failure> {
+        sign::sign(self, o, unlock, input, output)
+    }
+
+    pub fn sign_and_encrypt(
+        &self,
+        o: &Options,
+        recipients: &[String],
+        unlock: Unlock<'_>,
+        input: &mut dyn Read,
+        output: &mut dyn Write,
+    ) -> Result<Dict, Failure> {
+        sign::sign_and_encrypt(self, o, recipients, unlock, input, output)
+    }
+
+    /// A message that cannot be parsed is a verdict (`bad`), not an error.
+    pub fn verify(
+        &self,
+        o: &Options,
+        message: &mut dyn Input,
+        content: Option<&mut dyn Input>,
+        output: Option<&mut dyn Write>,
+    ) -> Result<Dict, Failure> {
+        verify::verify(self, o, message, content, output)
+    }
+
+    pub fn encrypt(
+        &self,
+        o: &Options,
+        recipients: &[String],
+        input: &mut dyn Read,
+        output: &mut dyn Write,
+    ) -> Result<Dict, Failure> {
+        encrypt::encrypt(self, o, recipients, input, output)
+    }
+
+    pub fn decrypt(
+        &self,
+        o: &Options,
+        unlock: Unlock<'_>,
+        message: &mut dyn Input,
+        output: &mut dyn Write,
+    ) -> Result<Dict, Failure> {
+        encrypt::decrypt(self, o, unlock, message, output)
+    }
+
+    /// `Certificate.Validate`: {path s, error s, chain as, steps as, revocation s}
+    pub fn validate(&self, o: &Options, certificate: &Certificate) -> Result<Dict, Failure> {
+        verify::validate(self, o, certificate)
+    }
+
+    /// Judges a certificate as this daemon's user would have it: the configured anchors, now, for mail. Remembered for a minute.
+    fn judge(&self, certificate: &Certificate, usage: Usage) -> Arc<PathOutcome> {
+        let key = (certificate.sha256(), usage == Usage::Sign);
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, outcome)) = judged.get(&key)
+            && when.elapsed() < JUDGED_FOR
+        {
+            return outcome.clone();
+        }
+        let intermediates = self.helpers(&[]);
+        let outcome = Arc::new(self.anchors.check(&PathQuery {
+            at: now(),
+            leaf: certificate,
+            intermediates: &intermediates,
+            crls: &self.crls,
+            purpose: Purpose::Email,
+            usage,
+            revocation: self.revocation,
+            options: &PathOptions::default(),
+        }));
+        if judged.len() >= JUDGEMENTS_MAX {
+            judged.clear();
+        }
+        judged.insert(key, (Instant::now(), outcome.clone()));
+        outcome
+    }
+
+    /// Certificates that may help to build a path, those we know to be right before those that came with a message: the
+    /// configuration's, CA certificates on tokens, then `last`.
+    fn helpers(&self, last: &[Certificate]) -> Vec<Certificate> {
+        let tokens = self.registry.certificates();
+        let on_tokens = tokens
+            .iter()
+            .map(|own| &own.certificate)
+            .filter(|c| c.is_ca());
+        self.intermediates
+            .iter()
+            .chain(on_tokens)
+            .chain(last)
+            .cloned()
+            .collect()
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+/// `YYYY-MM-DD` (UTC) of seconds since 1970, for messages.
+fn date(seconds: u64) -> String {
+    der::DateTime::from_unix_duration(Duration::from_secs(seconds))
+        .map(|d| format!("{:04}-{:02}-{:02}", d.year(), d.month(), d.day()))
+        .unwrap_or_else(|_| "a date out of range".into())
+}
+
+/// RFC 3339 (UTC) of seconds since 1970.
+fn rfc3339(seconds: u64) -> String {
+    der::DateTime::from_unix_duration(Duration::from_secs(seconds))
+        .map(|d| d.to_string())
+        .unwrap_or_default()
+}
+
+/// CRL files, and the files of folders, DER or PEM (one or more in a file).
+fn read_crls(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
+    let failed = |path: &Path, error: std::io::Error| {
+        Failure::new(
+            ErrorName::Failed,
+            format!("configuration: CRL {}: {error}", path.display()),
+        )
+    };
+    let mut all = Vec::new();
+    for path in paths {
+        let mut files = Vec::new();
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).map_err(|e| failed(path, e))? {
+                files.push(entry.map_err(|e| failed(path, e))?.path());
+            }
+            files.sort();
+        } else {
+            files.push(path.clone());
+        }
+        for file in files {
+            let bytes = std::fs::read(&file).map_err(|e| failed(&file, e))?;
+            all.extend(crls_of(bytes));
+        }
+    }
+    Ok(all)
+}
+
+/// The CRLs of a file's bytes.
+fn crls_of(bytes: Vec<u8>) -> Vec<Vec<u8>> {
+    match pem::blocks(&bytes, &["X509 CRL", "CRL"]) {
+        Ok(blocks) if !blocks.is_empty() => blocks,
+        _ => vec![bytes],
+    }
+}

@@ -1,0 +1,379 @@
+//! The `a{sv}` options of the Cms interface, checked: an unknown option or a wrong type is an error that names it.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use der::asn1::ObjectIdentifier;
+use privyseal_pki::{Anchors, PathOptions, Purpose, Revocation};
+use privyseal_proto::{ErrorName, Failure, limits};
+use privyseal_smime::{Certificate, Cipher, DigestAlgorithm, Form, IncludeChain, SignForm};
+use zbus::{OwnedVariant, Variant};
+
+use super::{crls_of, sign, verify};
+use crate::descriptor;
+
+/// Which call the options are for: each takes only its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Sign,
+    SignAndEncrypt,
+    Verify,
+    Encrypt,
+    Decrypt,
+    Validate,
+}
+
+/// Descriptors in one option.
+const FILES_MAX: usize = 256;
+
+/// Checked options. `None`: the caller did not say.
+pub struct Options {
+    pub handle_token: Option<String>,
+    pub interactive: Option<bool>,
+    pub form: Option<SignForm>,
+    pub format: Option<Form>,
+    pub canonicalize: Option<bool>,
+    pub signer: Option<String>,
+    pub digest: Option<DigestAlgorithm>,
+    pub pss: bool,
+    pub include_chain: Option<IncludeChain>,
+    pub cipher: Option<Cipher>,
+    pub oaep: bool,
+    pub encrypt_to_self: Option<bool>,
+    pub sender: Option<String>,
+    /// seconds since 1970
+    pub at: Option<u64>,
+    pub purpose: Purpose,
+    pub revocation: Option<Revocation>,
+    pub anchors: Option<Anchors>,
+    pub untrusted: Vec<Certificate>,
+    pub crls: Vec<Vec<u8>>,
+    pub path: PathOptions,
+    pub even_if_bad: bool,
+    /// what `fd:N` selectors mean
+    certificates: Vec<Certificate>,
+}
+
+const COMMON: [&str; 2] = ["handle_token", "interactive"];
+const SIGN: [&str; 8] = [
+    "form",
+    "format",
+    "canonicalize",
+    "signer",
+    "digest",
+    "pss",
+    "include-chain",
+    "certificates",
+];
+const ENCRYPT: [&str; 7] = [
+    "format",
+    "canonicalize",
+    "cipher",
+    "oaep",
+    "encrypt-to-self",
+    "sender",
+    "certificates",
+];
+const PATH: [&str; 17] = [
+    "at",
+    "offline",
+    "purpose",
+    "revocation",
+    "trust-anchors",
+    "untrusted",
+    "crls",
+    "ocsp",
+    "use-deltas",
+    "partial-chain",
+    "max-depth",
+    "auth-level",
+    "policies",
+    "require-explicit-policy",
+    "inhibit-policy-mapping",
+    "inhibit-any-policy",
+    "sender",
+];
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            handle_token: None,
+            interactive: None,
+            form: None,
+            format: None,
+            canonicalize: None,
+            signer: None,
+            digest: None,
+            pss: false,
+            include_chain: None,
+            cipher: None,
+            oaep: false,
+            encrypt_to_self: None,
+            sender: None,
+            at: None,
+            purpose: Purpose::Email,
+            revocation: None,
+            anchors: None,
+            untrusted: Vec::new(),
+            crls: Vec::new(),
+            path: PathOptions::default(),
+            even_if_bad: false,
+            certificates: Vec::new(),
+        }
+    }
+}
+
+impl Call {
+    fn takes(self, name: &str) -> bool {
+        COMMON.contains(&name)
+            || match self {
+                Call::Sign => SIGN.contains(&name),
+                Call::SignAndEncrypt => SIGN.contains(&name) || ENCRYPT.contains(&name),
+                Call::Encrypt => ENCRYPT.contains(&name),
+                Call::Verify => PATH.contains(&name) || name == "even-if-bad",
+                Call::Validate => PATH.contains(&name) && name != "sender",
+                Call::Decrypt => false,
+            }
+    }
+}
+
+impl Options {
+    /// Takes the options of a call. Descriptors in them (`trust-anchors ah` …) are read here, 16 MiB each at most: call it where
+    /// blocking is allowed.
+    pub fn parse(call: Call, options: HashMap<String, OwnedVariant>) -> Result<Self, Failure> {
+        let mut o = Options::default();
+        // a caller's own anchors must be self-signed unless it says otherwise, as with openssl; the owner's need not
+        o.path.partial_chain = !options.contains_key("trust-anchors");
+        for (name, value) in options {
+            if !call.takes(&name) {
+                return Err(Failure::invalid(format!("unknown option {name:?}")));
+            }
+            o.set(&name, value)?;
+        }
+        Ok(o)
+    }
+
+    /// The certificate that `fd:INDEX` names.
+    pub fn certificate(&self, index: &str) -> Result<&Certificate, Failure> {
+        let at = index
+            .parse::<usize>()
+            .ok()
+            .and_then(|index| self.certificates.get(index));
+        at.ok_or_else(|| {
+            Failure::invalid(format!(
+                "fd:{index} names none of the {} in `certificates`",
+                self.certificates.len()
+            ))
+        })
+    }
+
+    fn set(&mut self, name: &str, value: OwnedVariant) -> Result<(), Failure> {
+        match name {
+            "handle_token" => self.handle_token = Some(text(name, value)?),
+            "interactive" => self.interactive = Some(flag(name, value)?),
+            "form" => {
+                let word = text(name, value)?;
+                self.form = Some(match word.as_str() {
+                    "clear" => SignForm::Clear,
+                    "opaque" => SignForm::Opaque,
+                    "detached" => SignForm::Detached,
+                    _ => return Err(unknown(name, &word, "clear, opaque, detached")),
+                });
+            }
+            "format" => {
+                let word = text(name, value)?;
+                self.format = Some(
+                    Form::from_name(&word)
+                        .ok_or_else(|| unknown(name, &word, "smime, der, pem"))?,
+                );
+            }
+            "canonicalize" => self.canonicalize = Some(flag(name, value)?),
+            "signer" => self.signer = Some(selector(name, value)?),
+            "digest" => self.digest = Some(digest(&text(name, value)?)?),
+            "pss" => self.pss = flag(name, value)?,
+            "include-chain" => self.include_chain = Some(include_chain(&text(name, value)?)?),
+            "cipher" => {
+                let word = text(name, value)?;
+                let known =
+                    "aes256-gcm, aes192-gcm, aes128-gcm, aes256-cbc, aes192-cbc, aes128-cbc";
+                self.cipher = Some(Cipher::from_name(&word).ok_or_else(|| {
+                    Failure::new(
+                        ErrorName::UnsupportedAlgorithm,
+                        format!("no cipher {word:?}: there are {known}"),
+                    )
+                })?);
+            }
+            "oaep" => self.oaep = flag(name, value)?,
+            "encrypt-to-self" => self.encrypt_to_self = Some(flag(name, value)?),
+            "sender" => self.sender = Some(text(name, value)?),
+            "at" => {
+                let at = i64::try_from(value).map_err(|_| mistyped(name, "x"))?;
+                self.at =
+                    Some(u64::try_from(at).map_err(|_| Failure::invalid("`at` lies before 1970"))?);
+            }
+            // nothing is ever fetched yet, and all revocation data is local
+            "offline" | "use-deltas" if matches!(*value, Variant::Bool(_)) => {}
+            "offline" | "use-deltas" => return Err(mistyped(name, "b")),
+            "purpose" => {
+                let word = text(name, value)?;
+                self.purpose = match word.as_str() {
+                    "email" => Purpose::Email,
+                    "any" => Purpose::Any,
+                    _ => return Err(unknown(name, &word, "email, any")),
+                };
+            }
+            "revocation" => {
+                let word = text(name, value)?;
+                let known = "off, soft, leaf, required";
+                self.revocation =
+                    Some(revocation(&word).ok_or_else(|| unknown(name, &word, known))?);
+            }
+            "trust-anchors" => self.anchors = Some(verify::anchors_of(certificates(name, value)?)?),
+            "untrusted" => self.untrusted = certificates(name, value)?,
+            "certificates" => self.certificates = one_each(name, value)?,
+            "crls" => self.crls = files(name, value)?.into_iter().flat_map(crls_of).collect(),
+            "ocsp" => {
+                return Err(Failure::new(
+                    ErrorName::NotSupported,
+                    "OCSP responses are not looked at by this version",
+                ));
+            }
+            "partial-chain" => self.path.partial_chain = flag(name, value)?,
+            "max-depth" => self.path.max_depth = Some(number(name, value)? as usize),
+            "auth-level" => {
+                let level = number(name, value)?;
+                let level = u8::try_from(level).ok().filter(|level| *level <= 5);
+                self.path.auth_level =
+                    Some(level.ok_or_else(|| Failure::invalid("`auth-level` goes from 0 to 5"))?);
+            }
+            "policies" => {
+                let policies = Vec::<String>::try_from(value).map_err(|_| mistyped(name, "as"))?;
+                self.path.policies = policies
+                    .iter()
+                    .map(|oid| policy(oid))
+                    .collect::<Result<_, _>>()?;
+            }
+            "require-explicit-policy" => self.path.require_explicit_policy = flag(name, value)?,
+            "inhibit-policy-mapping" => self.path.inhibit_policy_mapping = flag(name, value)?,
+            "inhibit-any-policy" => self.path.inhibit_any_policy = flag(name, value)?,
+            "even-if-bad" => self.even_if_bad = flag(name, value)?,
+            _ => return Err(Failure::invalid(format!("unknown option {name:?}"))),
+        }
+        Ok(())
+    }
+}
+
+/// A digest to sign with, by name.
+pub fn digest(word: &str) -> Result<DigestAlgorithm, Failure> {
+    let known = DigestAlgorithm::from_name(word).ok_or_else(|| {
+        Failure::new(
+            ErrorName::UnsupportedAlgorithm,
+            format!("no digest {word:?}: there are sha256, sha384, sha512"),
+        )
+    })?;
+    sign::strong(known)
+}
+
+pub fn include_chain(word: &str) -> Result<IncludeChain, Failure> {
+    match word {
+        "leaf" => Ok(IncludeChain::Leaf),
+        "no-root" => Ok(IncludeChain::NoRoot),
+        "all" => Ok(IncludeChain::All),
+        _ => Err(unknown("include-chain", word, "leaf, no-root, all")),
+    }
+}
+
+pub fn revocation(word: &str) -> Option<Revocation> {
+    match word {
+        "off" => Some(Revocation::Off),
+        "soft" => Some(Revocation::Soft),
+        "leaf" => Some(Revocation::Leaf),
+        "required" => Some(Revocation::Required),
+        _ => None,
+    }
+}
+
+fn policy(oid: &str) -> Result<ObjectIdentifier, Failure> {
+    ObjectIdentifier::new(oid).map_err(|_| {
+        Failure::invalid(format!(
+            "option `policies`: {oid:?} is no object identifier"
+        ))
+    })
+}
+
+fn unknown(name: &str, word: &str, known: &str) -> Failure {
+    Failure::invalid(format!("option `{name}` is {word:?}: it takes {known}"))
+}
+
+fn mistyped(name: &str, signature: &str) -> Failure {
+    Failure::invalid(format!("option `{name}` must have the type {signature:?}"))
+}
+
+fn text(name: &str, value: OwnedVariant) -> Result<String, Failure> {
+    let text = String::try_from(value).map_err(|_| mistyped(name, "s"))?;
+    if text.len() > limits::TEXT {
+        return Err(Failure::new(
+            ErrorName::InputTooLarge,
+            format!("option `{name}` is longer than {} bytes", limits::TEXT),
+        ));
+    }
+    Ok(text)
+}
+
+/// A selector may come as text or as an object path.
+fn selector(name: &str, value: OwnedVariant) -> Result<String, Failure> {
+    match &*value {
+        Variant::ObjectPath(path) => Ok(path.to_string()),
+        _ => text(name, value),
+    }
+}
+
+fn flag(name: &str, value: OwnedVariant) -> Result<bool, Failure> {
+    bool::try_from(value).map_err(|_| mistyped(name, "b"))
+}
+
+fn number(name: &str, value: OwnedVariant) -> Result<u32, Failure> {
+    u32::try_from(value).map_err(|_| mistyped(name, "u"))
+}
+
+fn files(name: &str, value: OwnedVariant) -> Result<Vec<Vec<u8>>, Failure> {
+    let descriptors =
+        Vec::<zbus::Fd<'static>>::try_from(value).map_err(|_| mistyped(name, "ah"))?;
+    if descriptors.len() > FILES_MAX {
+        return Err(Failure::new(
+            ErrorName::InputTooLarge,
+            format!("option `{name}` has more than {FILES_MAX} files"),
+        ));
+    }
+    let mut all = Vec::with_capacity(descriptors.len());
+    for descriptor in descriptors {
+        let descriptor = OwnedFd::try_from(descriptor).map_err(|_| mistyped(name, "ah"))?;
+        all.push(descriptor::read_small(descriptor, limits::FILE)?);
+    }
+    Ok(all)
+}
+
+fn certificates(name: &str, value: OwnedVariant) -> Result<Vec<Certificate>, Failure> {
+    let mut all = Vec::new();
+    for bytes in files(name, value)? {
+        all.extend(read(name, &bytes)?);
+    }
+    Ok(all)
+}
+
+/// One certificate a file: the first of each.
+fn one_each(name: &str, value: OwnedVariant) -> Result<Vec<Certificate>, Failure> {
+    let mut all = Vec::new();
+    for bytes in files(name, value)? {
+        let first = read(name, &bytes)?.into_iter().next();
+        all.push(first.ok_or_else(|| {
+            Failure::invalid(format!("option `{name}`: no certificate in a file"))
+        })?);
+    }
+    Ok(all)
+}
+
+fn read(name: &str, bytes: &[u8]) -> Result<Vec<Certificate>, Failure> {
+    Certificate::all_from_pem_or_der(bytes)
+        .map_err(|e| Failure::invalid(format!("option `{name}`: {e}")))
+}

@@ -1,0 +1,257 @@
+//! Verifying: cryptography, certificate path and sender become one verdict; content is released by it.
+
+use std::io::Write;
+
+use privyseal_pki::{Anchors, ChainState, PathOutcome, PathQuery, Usage};
+use privyseal_proto::{Dict, ErrorName, Failure};
+use privyseal_smime::verdict::{self, SenderState, SignerJudgement, Verdict};
+use privyseal_smime::{
+    Certificate, Error, Input, Layer, SignatureState, SignerOutcome, VerifyOutcome,
+};
+
+use super::results::Results;
+use super::{Environment, Options, failure, now, rfc3339};
+
+pub fn verify(
+    env: &Environment,
+    o: &Options,
+    message: &mut dyn Input,
+    mut content: Option<&mut dyn Input>,
+    output: Option<&mut dyn Write>,
+) -> Result<Dict, Failure> {
+    let tokens = env.registry.certificates();
+    let candidates: Vec<Certificate> = o
+        .untrusted
+        .iter()
+        .chain(&env.people)
+        .chain(&env.intermediates)
+        .chain(tokens.iter().map(|own| &own.certificate))
+        .cloned()
+        .collect();
+    let outcome = match privyseal_smime::verify(message, reborrow(&mut content), &candidates) {
+        Ok(outcome) => outcome,
+        Err(error) => return without_outcome(error),
+    };
+    let paths: Vec<Option<PathOutcome>> = outcome
+        .signers
+        .iter()
+        .map(|s| {
+            s.certificate
+                .as_ref()
+                .map(|leaf| check(env, o, leaf, Usage::Sign, &outcome))
+        })
+        .collect();
+    let judgements: Vec<SignerJudgement> = outcome
+        .signers
+        .iter()
+        .zip(&paths)
+        .map(|(signer, path)| SignerJudgement {
+            chain: path.as_ref().map_or(ChainState::Unknown, |p| p.chain),
+            chain_error: path.as_ref().and_then(|p| p.error.clone()),
+            sender: sender(o, signer, &outcome),
+        })
+        .collect();
+    let (verdict, reasons) = verdict::judge(&outcome, &judgements);
+
+    let mut written = None;
+    if let Some(output) = output
+        && (verdict == Verdict::Good || o.even_if_bad)
+    {
+        let bytes =
+            privyseal_smime::release(message, content, output).map_err(failure::of_smime)?;
+        output.flush().map_err(failure::of_io)?;
+        written = Some(bytes);
+    }
+    let signatures = outcome
+        .signers
+        .iter()
+        .zip(&paths)
+        .zip(&judgements)
+        .map(|((signer, path), judgement)| signature(signer, path.as_ref(), judgement))
+        .collect();
+    Ok(Results::new()
+        .with("verdict", verdict.name())
+        .with("reasons", reasons)
+        .with_list("signatures", signatures)
+        .with_list("layers", outcome.layers.iter().map(layer).collect())
+        .with("content_written", written.is_some())
+        .with("content_length", outcome.content_len)
+        .into_dict())
+}
+
+fn reborrow<'a>(content: &'a mut Option<&mut dyn Input>) -> Option<&'a mut dyn Input> {
+    match content {
+        Some(content) => Some(&mut **content),
+        None => None,
+    }
+}
+
+/// What cannot be parsed has a verdict too; failing streams have none.
+fn without_outcome(error: Error) -> Result<Dict, Failure> {
+    let verdict = match &error {
+        Error::NotSigned | Error::NotEncrypted => Verdict::NotSigned,
+        Error::ContentMissing
+        | Error::Malformed(_)
+        | Error::LimitExceeded { .. }
+        | Error::UnsupportedAlgorithm(_)
+        | Error::WeakAlgorithm(_)
+        | Error::Certificate(_) => Verdict::Bad,
+        _ => return Err(failure::of_smime(error)),
+    };
+    let reason = match error {
+        Error::ContentMissing => format!("{error}: name it (--content FILE)"),
+        _ => error.to_string(),
+    };
+    Ok(Results::new()
+        .with("verdict", verdict.name())
+        .with("reasons", vec![reason])
+        .with_list("signatures", Vec::new())
+        .with_list("layers", Vec::new())
+        .with("content_written", false)
+        .into_dict())
+}
+
+/// The certificate's path, by the caller's rules where it gave some (design rule 12: nothing is kept of it).
+fn check(
+    env: &Environment,
+    o: &Options,
+    leaf: &Certificate,
+    usage: Usage,
+    outcome: &VerifyOutcome,
+) -> PathOutcome {
+    let mut more = o.untrusted.clone();
+    more.extend(outcome.certificates.iter().cloned());
+    let intermediates = env.helpers(&more);
+    let mut crls = o.crls.clone();
+    crls.extend(outcome.crls.iter().cloned());
+    crls.extend(env.crls.iter().cloned());
+    let query = PathQuery {
+        at: o.at.unwrap_or_else(now),
+        leaf,
+        intermediates: &intermediates,
+        crls: &crls,
+        purpose: o.purpose,
+        usage,
+        revocation: o.revocation.unwrap_or(env.revocation),
+        options: &o.path,
+    };
+    anchors(env, o).check(&query)
+}
+
+/// The caller's anchors stand in the place of the configured ones.
+fn anchors<'a>(env: &'a Environment, o: &'a Options) -> &'a Anchors {
+    o.anchors.as_ref().unwrap_or(&env.anchors)
+}
+
+/// RFC 8550 §3: From or Sender must be an address of the certificate, if it has any.
+fn sender(o: &Options, signer: &SignerOutcome, outcome: &VerifyOutcome) -> SenderState {
+    let Some(certificate) = &signer.certificate else {
+        return SenderState::NotChecked;
+    };
+    let addresses: Vec<String> = match &o.sender {
+        Some(sender) => vec![sender.clone()],
+        None => outcome
+            .from
+            .iter()
+            .chain(&outcome.sender)
+            .cloned()
+            .collect(),
+    };
+    if addresses.is_empty() || certificate.emails().is_empty() {
+        return SenderState::NotChecked;
+    }
+    if privyseal_pki::sender_matches(certificate, &addresses) {
+        SenderState::Match
+    } else {
+        SenderState::Mismatch
+    }
+}
+
+fn signature(
+    signer: &SignerOutcome,
+    path: Option<&PathOutcome>,
+    judgement: &SignerJudgement,
+) -> Results {
+    let (state, detail) = match &signer.state {
+        SignatureState::Valid => ("valid", None),
+        SignatureState::Invalid(why) => ("invalid", Some(why.clone())),
+        SignatureState::Unsupported(why) => ("unsupported", Some(why.clone())),
+    };
+    let chain = match judgement.chain {
+        ChainState::Valid => "valid",
+        ChainState::Invalid => "invalid",
+        ChainState::Unknown => "unknown",
+    };
+    let sender = match judgement.sender {
+        SenderState::Match => "match",
+        SenderState::Mismatch => "mismatch",
+        SenderState::NotChecked => "not-checked",
+    };
+    let who = signer.certificate.as_ref().map(|c| {
+        Results::new()
+            .with("subject", c.subject())
+            .with("emails", c.emails())
+            .with("sha256", c.sha256_hex())
+            .into_dict()
+    });
+    Results::new()
+        .with("signature", state)
+        .with_some("detail", detail)
+        .with("chain", chain)
+        .with_some("chain_error", judgement.chain_error.clone())
+        .with(
+            "revocation",
+            path.map_or_else(|| "not-checked".to_owned(), |p| p.revocation.clone()),
+        )
+        .with("sender", sender)
+        .with_some("signer", who)
+        .with_some("signing_time", signer.signing_time.map(rfc3339))
+        .with_some("digest", signer.digest.map(|d| d.name()))
+        .with("algorithm", signer.algorithm.clone())
+        .with("weak", signer.weak)
+        .with("steps", path.map(|p| p.steps.clone()).unwrap_or_default())
+}
+
+fn layer(layer: &Layer) -> Results {
+    Results::new()
+        .with("kind", layer.kind)
+        .with_some("cipher", layer.cipher.clone())
+        .with_some("authenticated", layer.authenticated)
+        .with_some("recipients", layer.recipients)
+}
+
+pub fn validate(
+    env: &Environment,
+    o: &Options,
+    certificate: &Certificate,
+) -> Result<Dict, Failure> {
+    let usage = if certificate.can_sign() {
+        Usage::Sign
+    } else {
+        Usage::Encrypt
+    };
+    let path = check(env, o, certificate, usage, &VerifyOutcome::default());
+    let word = match path.chain {
+        ChainState::Valid => "valid",
+        ChainState::Invalid => "invalid",
+        ChainState::Unknown => "unknown",
+    };
+    let chain: Vec<String> = path
+        .path
+        .iter()
+        .map(|c| format!("sha256:{}", c.sha256_hex()))
+        .collect();
+    Ok(Results::new()
+        .with("path", word)
+        .with_some("error", path.error)
+        .with("revocation", path.revocation)
+        .with("chain", chain)
+        .with("steps", path.steps)
+        .into_dict())
+}
+
+/// Anchors of a call, from its descriptors.
+pub fn anchors_of(certificates: Vec<Certificate>) -> Result<Anchors, Failure> {
+    Anchors::from_certs(certificates)
+        .map_err(|e| Failure::new(ErrorName::InvalidArgument, e.to_string()))
+}

@@ -1,0 +1,40 @@
+//! `make bench`: Privyseal beside the token's own limit and beside its peers, in one run. Read the ratios, not the numbers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a measuring program may fail loudly"
+)]
+
+mod bulk;
+mod oneshot;
+mod raw;
+mod report;
+mod signing;
+
+use privyseal_tests::{World, WorldOptions};
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|a| a == "raw") {
+        raw::child(&args[1..]);
+    }
+    let quick = args.iter().any(|a| a == "--quick");
+    let seconds = if quick { 1.0 } else { 4.0 };
+    let mib = if quick { 64 } else { 1024 };
+    println!(
+        "privyseal bench: {} cores, {seconds} s a row, bulk of {mib} MiB\n",
+        std::thread::available_parallelism().unwrap()
+    );
+    let world = World::with(WorldOptions {
+        release: true,
+        ..WorldOptions::default()
+    });
+    world.unlock();
+    signing::run(&world, seconds);
+    oneshot::run(&world, if quick { 20 } else { 200 });
+    bulk::run(&world, mib);
+}

@@ -1,0 +1,408 @@
+//! One private world a test.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The token's PIN: a canary that must turn up nowhere.
+pub const PIN: &str = "c4nary-97531";
+
+/// How a world is made.
+#[derive(Default)]
+pub struct WorldOptions {
+    /// RUST_LOG of the daemon
+    pub log: Option<&'static str>,
+    /// put the spying module between worker and SoftHSM
+    pub spy: bool,
+    /// appended to the configuration
+    pub config: String,
+    /// take binaries from the release folder (benchmarks)
+    pub release: bool,
+}
+
+/// A finished program.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// The one JSON object on standard output.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|e| panic!("no JSON ({e}): {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(
+            self.code,
+            0,
+            "{}\n{}",
+            self.stderr,
+            String::from_utf8_lossy(&self.stdout)
+        );
+        self
+    }
+
+    #[track_caller]
+    pub fn fails_with(self, code: i32) -> Self {
+        assert_eq!(
+            self.code,
+            code,
+            "{}\n{}",
+            self.stderr,
+            String::from_utf8_lossy(&self.stdout)
+        );
+        self
+    }
+
+    fn of(output: Output) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        let code = output
+            .status
+            .code()
+            .unwrap_or_else(|| -output.status.signal().unwrap_or(0));
+        Run {
+            code,
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Bus, token and daemon.
+pub struct World {
+    temp: TempDir,
+    env: BTreeMap<String, String>,
+    bus: Option<Child>,
+    daemon: Option<Child>,
+    release: bool,
+    log: &'static str,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(WorldOptions::default())
+    }
+
+    /// Token made, daemon running, token present and locked.
+    pub fn with(options: WorldOptions) -> Self {
+        let temp = TempDir::with_prefix("privyseal-test-").unwrap();
+        let token = temp.path().join("token");
+        let made = Command::new(binary("privyseal-softhsm", options.release))
+            .args(["init", "--pin", PIN, "--dir"])
+            .arg(&token)
+            .env_remove("SOFTHSM2_CONF")
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let mut world = World {
+            temp,
+            env: BTreeMap::new(),
+            bus: None,
+            daemon: None,
+            release: options.release,
+            log: options.log.unwrap_or("info"),
+        };
+        world.read_env();
+        let config = world.path("token/privyseal.toml");
+        let mut text = fs::read_to_string(&config).unwrap();
+        text.push_str("\n[pinentry]\nprogram = \"/bin/false\"\n");
+        text.push_str(&options.config);
+        if options.spy {
+            text = world.with_spy(&text);
+        }
+        fs::write(&config, text).unwrap();
+        world.start_bus();
+        world.start_daemon();
+        world
+    }
+
+    /// The same, unlocked.
+    pub fn unlocked() -> Self {
+        let world = Self::new();
+        world.unlock();
+        world
+    }
+
+    fn read_env(&mut self) {
+        let lines = Command::new(binary("privyseal-softhsm", self.release))
+            .args(["env", "--dir"])
+            .arg(self.path("token"))
+            .env_remove("XDG_RUNTIME_DIR")
+            .output()
+            .unwrap();
+        for line in String::from_utf8(lines.stdout).unwrap().lines() {
+            let (name, value) = line
+                .strip_prefix("export ")
+                .unwrap()
+                .split_once('=')
+                .unwrap();
+            self.env
+                .insert(name.to_owned(), value.trim_matches('\'').to_owned());
+        }
+        self.env
+            .insert("HOME".into(), self.path("home").display().to_string());
+        self.env
+            .insert("PATH".into(), std::env::var("PATH").unwrap());
+        self.env.insert("LC_ALL".into(), "C.UTF-8".into());
+        fs::create_dir_all(self.path("home")).unwrap();
+    }
+
+    fn with_spy(&self, config: &str) -> String {
+        let spy = binary("libprivyseal_spy_module.so", self.release);
+        let line = config.lines().find(|l| l.starts_with("path = ")).unwrap();
+        let target = line.trim_start_matches("path = ").trim_matches('"');
+        let env = format!(
+            "env = {{ PRIVYSEAL_SPY_TARGET = \"{target}\", PRIVYSEAL_SPY_LOG = \"{}\", ",
+            self.path("spy.log").display()
+        );
+        config
+            .replace(line, &format!("path = \"{}\"", spy.display()))
+            .replace("env = { ", &env)
+    }
+
+    fn start_bus(&mut self) {
+        let socket = self.path("bus");
+        let config = self.path("bus.conf");
+        fs::write(
+            &config,
+            format!(
+                "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
+                 \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig><type>session</type>\
+                 <listen>unix:path={}</listen><policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>\
+                 <allow eavesdrop=\"true\"/><allow own=\"*\"/></policy>\
+                 <limit name=\"max_connections_per_user\">512</limit></busconfig>\n",
+                socket.display()
+            ),
+        )
+        .unwrap();
+        let bus = Command::new("dbus-daemon")
+            .arg(format!("--config-file={}", config.display()))
+            .args(["--nofork", "--nopidfile"])
+            .stderr(fs::File::create(self.path("bus.log")).unwrap())
+            .spawn()
+            .expect("dbus-daemon is needed: scripts/install-deps.sh");
+        self.bus = Some(bus);
+        wait_until("the bus", || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+        });
+        self.env.insert(
+            "DBUS_SESSION_BUS_ADDRESS".into(),
+            format!("unix:path={}", socket.display()),
+        );
+    }
+
+    /// Starts the daemon and waits for the token to be there.
+    pub fn start_daemon(&mut self) {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .unwrap();
+        let daemon = self
+            .command(binary("privyseald", self.release))
+            .env("RUST_LOG", self.log)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(daemon);
+        wait_until("the token", || {
+            let list = self.privyseal(["token", "list", "--json"]);
+            list.code == 0 && list.text().contains("privyseal-demo")
+        });
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub fn stop_daemon(&mut self) -> i32 {
+        let Some(mut daemon) = self.daemon.take() else {
+            return 0;
+        };
+        signal(&daemon, rustix::process::Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = daemon.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            if Instant::now() > deadline {
+                let _ = daemon.kill();
+                let _ = daemon.wait();
+                return -9;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn daemon_pid(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
+    }
+
+    pub fn bus_address(&self) -> &str {
+        &self.env["DBUS_SESSION_BUS_ADDRESS"]
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.temp.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    /// A file of the demo PKI.
+    pub fn token_file(&self, name: &str) -> PathBuf {
+        self.path("token").join(name)
+    }
+
+    pub fn log_file(&self) -> PathBuf {
+        self.path("privyseald.log")
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    /// A program in this world's environment and folder.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(self.dir())
+            .process_group(0);
+        command
+    }
+
+    pub fn privyseal<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Run {
+        let mut command = self.command(binary("privyseal", self.release));
+        Run::of(command.args(args).stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// With standard input.
+    pub fn privyseal_in<I: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = I>,
+        input: &[u8],
+    ) -> Run {
+        let mut child = self
+            .command(binary("privyseal", self.release))
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            // the program may end without reading all of it
+            scope.spawn(move || stdin.write_all(input).ok());
+            Run::of(child.wait_with_output().unwrap())
+        })
+    }
+
+    pub fn unlock(&self) {
+        self.privyseal_in(
+            ["token", "unlock", "privyseal-demo", "--pin-fd", "0"],
+            PIN.as_bytes(),
+        )
+        .ok();
+    }
+
+    /// `openssl` in this world's folder.
+    pub fn openssl(&self, args: &str) -> Run {
+        openssl(self.dir(), args)
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let code = self.stop_daemon();
+        if let Some(mut bus) = self.bus.take() {
+            let _ = bus.kill();
+            let _ = bus.wait();
+        }
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.log_file()).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!(
+                "--- the end of privyseald.log\n{}",
+                lines[lines.len().saturating_sub(30)..].join("\n")
+            );
+        } else {
+            assert_eq!(code, 0, "privyseald did not end cleanly");
+        }
+    }
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    let _ = rustix::process::kill_process(pid, signal);
+}
+
+/// A built program of ours: beside the test's own folder, or in the release folder.
+pub fn binary(name: &str, release: bool) -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    let mut folder = exe.parent().unwrap();
+    if folder.ends_with("deps") {
+        folder = folder.parent().unwrap();
+    }
+    let folder = if release && !folder.ends_with("release") {
+        folder.parent().unwrap().join("release")
+    } else {
+        folder.into()
+    };
+    let path = folder.join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build --workspace (make test does)",
+        path.display()
+    );
+    path
+}
+
+/// Runs openssl; arguments are split at spaces, so paths must have none.
+pub fn openssl(dir: &Path, args: &str) -> Run {
+    let output = Command::new("openssl")
+        .args(args.split(' '))
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output();
+    Run::of(output.expect("openssl is needed: scripts/install-deps.sh"))
+}
+
+/// Asks again until it holds; fails the test after half a minute.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited too long for {what}");
+        std::thread::yield_now();
+    }
+}
