@@ -19,7 +19,8 @@ pub(crate) struct Quirks {
 }
 
 impl Quirks {
-    const NONE: Self = Self {
+    /// Of a module that nothing is known of.
+    pub(crate) const NONE: Self = Self {
         parallel: true,
         reinitialize_to_rescan: false,
         release_after_logout: false,
@@ -58,13 +59,13 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-/// By the module's file, before C_Initialize.
-pub(crate) fn by_file(module: &Path) -> Quirks {
+/// By the module's file, before C_Initialize; `None`: nothing is known of it.
+pub(crate) fn by_file(module: &Path) -> Option<Quirks> {
     let file = module
         .file_name()
         .map(|n| n.to_string_lossy())
         .unwrap_or_default();
-    find(|known| file.starts_with(known.file)).unwrap_or(Quirks::NONE)
+    find(|known| file.starts_with(known.file))
 }
 
 /// By what C_GetInfo says; `None`: nothing is known of this manufacturer.
@@ -85,10 +86,10 @@ mod tests {
 
     #[test]
     fn card_drivers_are_entered_by_one_thread() {
-        let opensc = by_file(Path::new("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"));
+        let opensc = by_file(Path::new("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so")).unwrap();
         assert!(!opensc.parallel && opensc.release_after_logout);
         assert_eq!(by_manufacturer("OpenSC Project"), Some(opensc));
-        assert_eq!(by_file(Path::new("/opt/hsm.so")), Quirks::NONE);
+        assert_eq!(by_file(Path::new("/opt/hsm.so")), None);
         assert_eq!(by_manufacturer("Someone"), None);
     }
 }

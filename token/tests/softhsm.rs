@@ -705,3 +705,37 @@ fn a_worker_that_is_told_to_terminate_logs_out() {
         .collect();
     assert_eq!(end, ["C_Logout", "C_Finalize"]);
 }
+
+#[test]
+fn a_card_driver_lets_go_of_the_card_after_logout() {
+    // SoftHSM by the file name of a driver that holds cards and takes one thread at a time
+    let demo = Demo::new();
+    let driver = demo.dir().join("opensc-pkcs11.so");
+    std::fs::copy(demo.config().path, &driver).unwrap();
+    let module = demo.start_as(&driver);
+    let token = demo.token(&module).id;
+    let key = demo.key(&module, "me-ec-sign");
+    for _ in 0..3 {
+        module.login(&token, Some(pin()), false).unwrap();
+        let pid = module.worker_pid().unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    module
+                        .sign(&token, &key, SignScheme::Ecdsa, &[7; 32])
+                        .unwrap()
+                });
+            }
+        });
+        module.logout(&token).unwrap();
+        assert!(!demo.token(&module).unlocked);
+        // no process, no card in use; and that is no failure
+        eventually("it has let go", || module.worker_pid() != Some(pid));
+        assert_eq!(module.status(), ModuleStatus::Ok);
+        // the next call does not wait until the card has lost its power
+        let started = Instant::now();
+        let locked = module.sign(&token, &key, SignScheme::Ecdsa, &[7; 32]);
+        assert_eq!(locked, Err(Error::PinRequired));
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+}

@@ -51,7 +51,8 @@ impl Module {
     /// Loads and initialises the module, and looks at its tokens.
     pub fn load(path: &Path, init_args: Option<String>) -> Result<(Self, ModuleInfo)> {
         let unusable = |why: String| Error::Module(format!("{}: {why}", path.display()));
-        let mut quirks = quirks::by_file(path);
+        let by_file = quirks::by_file(path);
+        let mut quirks = by_file.unwrap_or(Quirks::NONE);
         let pkcs11 = Pkcs11::new(path).map_err(|e| unusable(e.to_string()))?;
         let raw = Raw::load(path).map_err(unusable)?;
         let reserved = init_args
@@ -73,7 +74,9 @@ impl Module {
         let said = pkcs11
             .get_library_info()
             .map_err(|e| unusable(e.to_string()))?;
-        if let Some(known) = quirks::by_manufacturer(said.manufacturer_id()) {
+        if by_file.is_none()
+            && let Some(known) = quirks::by_manufacturer(said.manufacturer_id())
+        {
             if quirks.parallel && !known.parallel {
                 pkcs11
                     .clone()

@@ -193,6 +193,13 @@ impl Demo {
         self.ready(Module::start(config, worker(), Box::new(|_| ())))
     }
 
+    /// From another file than the package's.
+    pub fn start_as(&self, path: &Path) -> Arc<Module> {
+        let mut config = self.config();
+        config.path = path.to_owned();
+        self.ready(Module::start(config, worker(), Box::new(|_| ())))
+    }
+
     pub fn start_listening(&self) -> (Arc<Module>, Arc<Mutex<Vec<Event>>>) {
         let events = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&events);
