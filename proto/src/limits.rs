@@ -14,6 +14,8 @@ pub const PIN_DEADLINE: u64 = 5;
 pub const PROGRESS_DEADLINE: u64 = 60;
 /// Results of a finished job are kept this long, seconds.
 pub const RESULTS_KEPT: u64 = 60;
+/// Finished jobs of one connection whose results are kept; the oldest go first.
+pub const RESULTS_PER_CONNECTION: usize = 256;
 /// Recipients of one call (RecipientInfos of one message).
 pub const RECIPIENTS: usize = 4096;
 /// Length of an option's or argument's text, bytes.

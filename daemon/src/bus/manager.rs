@@ -1,0 +1,138 @@
+//! `org.privyseal1.Manager`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use privyseal_proto::{Dict, Failure, VERSION, token_path};
+use zbus::message::Header;
+use zbus::names::BusName;
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, fdo, interface};
+
+use super::Service;
+use crate::client::{self, sender};
+use crate::unlock::token_failure;
+
+pub struct Manager {
+    service: Arc<Service>,
+}
+
+impl Manager {
+    pub fn new(service: Arc<Service>) -> Self {
+        Manager { service }
+    }
+}
+
+#[interface(name = "org.privyseal1.Manager")]
+impl Manager {
+    async fn set_context(
+        &self,
+        context: Dict,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Failure> {
+        let name = sender(&header)?;
+        let uid = uid_of(connection, name)
+            .await
+            .map_err(|error| Failure::invalid(format!("who is {name}? {error}")))?;
+        let context = client::context(context, uid)?;
+        tracing::debug!(
+            op = "set-context",
+            peer = name,
+            application = context.client.application
+        );
+        self.service.clients.set(name, context);
+        Ok(())
+    }
+
+    async fn rescan(&self, options: Dict) -> Result<(), Failure> {
+        if let Some(name) = options.keys().next() {
+            return Err(Failure::invalid(format!("unknown option {name:?}")));
+        }
+        let registry = self.service.registry.clone();
+        let result = self
+            .service
+            .chore(move || each(registry.modules().iter(), |module| module.rescan()))
+            .await;
+        self.service.settle().await;
+        result
+    }
+
+    async fn lock_all(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Failure> {
+        tracing::info!(op = "lock-all", peer = sender(&header)?);
+        let registry = self.service.registry.clone();
+        let result = self
+            .service
+            .chore(move || {
+                let snapshot = registry.snapshot();
+                let tokens = snapshot
+                    .tokens
+                    .iter()
+                    .filter(|token| token.info.initialized);
+                each(tokens, |token| token.module.logout(&token.info.id))
+            })
+            .await;
+        self.service.settle().await;
+        result
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn version(&self) -> u32 {
+        VERSION
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn daemon_version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn features(&self) -> Vec<String> {
+        ["sign", "verify", "encrypt", "decrypt"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    #[zbus(property)]
+    pub async fn tokens(&self) -> Vec<OwnedObjectPath> {
+        let snapshot = self.service.registry.snapshot();
+        snapshot
+            .tokens
+            .iter()
+            .map(|token| token_path(&token.info.id.0))
+            .collect()
+    }
+
+    #[zbus(signal)]
+    pub async fn token_added(
+        emitter: &SignalEmitter<'_>,
+        token: ObjectPath<'_>,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub async fn token_removed(
+        emitter: &SignalEmitter<'_>,
+        token: ObjectPath<'_>,
+    ) -> zbus::Result<()>;
+}
+
+/// Does it to all, and gives the first failure.
+fn each<T>(
+    all: impl Iterator<Item = T>,
+    work: impl Fn(T) -> privyseal_token::Result<()>,
+) -> Result<(), Failure> {
+    let mut result = Ok(());
+    for one in all {
+        if let Err(error) = work(one) {
+            tracing::info!(%error, "a module or token did not do as it was asked");
+            result = result.and(Err(token_failure(error)));
+        }
+    }
+    result
+}
+
+async fn uid_of(connection: &Connection, name: &str) -> fdo::Result<u32> {
+    let bus = fdo::DBusProxy::new(connection).await?;
+    bus.get_connection_unix_user(BusName::try_from(name)?).await
+}

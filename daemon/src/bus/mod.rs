@@ -1,0 +1,173 @@
+//! The objects on the bus. They translate and delegate; no policy lives here.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use privyseal_proto::{BUS_NAME, ErrorName, Failure, OBJECTS_PATH, ROOT_PATH};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use zbus::Connection;
+use zbus::export::ordered_stream::OrderedStreamExt;
+use zbus::fdo::{DBusProxy, ObjectManager, RequestNameFlags};
+
+use crate::client::Clients;
+use crate::job::Jobs;
+use crate::operation::Environment;
+use crate::registry::Registry;
+use crate::unlock::Unlocker;
+
+mod certificate;
+mod cms;
+mod job;
+mod manager;
+mod module;
+mod objects;
+mod token;
+
+pub use objects::follow;
+
+/// `…Bytes` calls that are at work at one time; the others wait their turn.
+const BYTES_AT_WORK: usize = 64;
+/// Rescans, locks and validations at one time.
+const CHORES_AT_WORK: usize = 16;
+/// Longest wait for the bus objects to show what a call just changed.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// What all objects share.
+pub struct Service {
+    pub registry: Arc<Registry>,
+    pub jobs: Arc<Jobs>,
+    pub clients: Clients,
+    pub unlocker: Unlocker,
+    /// for spools of messages that come through pipes
+    pub spool: PathBuf,
+    environment: RwLock<Arc<Environment>>,
+    bytes: Semaphore,
+    chores: Semaphore,
+    /// the snapshot that the objects show
+    shown: watch::Sender<u64>,
+    connection: OnceLock<Connection>,
+    runtime: Handle,
+}
+
+impl Service {
+    pub fn new(
+        registry: Arc<Registry>,
+        unlocker: Unlocker,
+        environment: Environment,
+        spool: PathBuf,
+    ) -> Arc<Self> {
+        Arc::new(Service {
+            registry,
+            jobs: Arc::default(),
+            clients: Clients::default(),
+            unlocker,
+            spool,
+            environment: RwLock::new(Arc::new(environment)),
+            bytes: Semaphore::new(BYTES_AT_WORK),
+            chores: Semaphore::new(CHORES_AT_WORK),
+            shown: watch::Sender::new(0),
+            connection: OnceLock::new(),
+            runtime: Handle::current(),
+        })
+    }
+
+    pub fn environment(&self) -> Arc<Environment> {
+        self.environment
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Work that begins from now on uses this one.
+    pub fn set_environment(&self, environment: Environment) {
+        *self
+            .environment
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(environment);
+    }
+
+    /// Ends what is at work and takes no more.
+    pub fn close(&self) {
+        self.bytes.close();
+        self.chores.close();
+        self.jobs.close();
+    }
+
+    /// Short work that blocks (a rescan, a logout), on a thread of its own.
+    async fn chore<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let _permit = self.chores.acquire().await.map_err(|_| ending())?;
+        blocking(work).await
+    }
+
+    /// Looks anew at what the modules told, and waits until the objects show it.
+    async fn settle(&self) {
+        let registry = self.registry.clone();
+        let Ok(generation) = tokio::task::spawn_blocking(move || registry.refresh()).await else {
+            return;
+        };
+        let mut shown = self.shown.subscribe();
+        let wait = shown.wait_for(|g| *g >= generation);
+        if tokio::time::timeout(SETTLE, wait).await.is_err() {
+            tracing::warn!("the objects on the bus lag behind");
+        }
+    }
+}
+
+/// Serves all objects, then takes the name: who can see the name can call.
+pub async fn serve(service: &Arc<Service>) -> zbus::Result<Connection> {
+    let connection = zbus::connection::Builder::session()
+        .serve_at(ROOT_PATH, manager::Manager::new(service.clone()))
+        .serve_at(ROOT_PATH, cms::Cms::new(service.clone()))
+        .serve_at(OBJECTS_PATH, ObjectManager)
+        .build()
+        .await?;
+    // before the name is taken: no call can come from a connection whose end we would miss
+    let bus = DBusProxy::new(&connection).await?;
+    let mut owners = bus.receive_name_owner_changed_with_args(&[(2, "")]).await?;
+    let _ = service.connection.set(connection.clone());
+    let watcher = service.clone();
+    tokio::spawn(async move {
+        while let Some(change) = owners.next().await {
+            if let Ok(args) = change.args()
+                && args.name().starts_with(':')
+            {
+                watcher.clients.depart(args.name());
+                job::depart(&watcher, args.name()).await;
+            }
+        }
+    });
+    // zbus would let others take the name away from us
+    connection
+        .request_name_with_flags(BUS_NAME, RequestNameFlags::DO_NOT_QUEUE)
+        .await?;
+    Ok(connection)
+}
+
+/// Work that blocks, on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "work ended in an unexpected way");
+            Err(Failure::new(ErrorName::Failed, "internal error"))
+        }
+    }
+}
+
+fn ending() -> Failure {
+    Failure::new(ErrorName::Cancelled, "the daemon is ending")
+}
+
+/// A signal could not be sent: the bus is gone, and the daemon ends soon.
+fn unsent(result: zbus::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a signal was not sent");
+    }
+}

@@ -1,0 +1,265 @@
+//! `org.privyseal1.Token`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use privyseal_proto::{Dict, ErrorName, Failure, certificate_path, module_path, token_path};
+use privyseal_token::{TokenId, TokenInfo};
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::{OwnedObjectPath, Variant, interface};
+
+use super::objects::Shown;
+use super::{Service, job, unsent};
+use crate::client::{self, sender};
+use crate::registry::TokenState;
+use crate::unlock::{Request, Source, token_failure};
+
+/// A token and the certificates on it.
+pub struct TokenView {
+    pub token: Arc<TokenState>,
+    /// SHA-256, hex
+    pub certificates: Vec<String>,
+}
+
+#[derive(Clone)]
+pub struct TokenObject {
+    pub state: Arc<Shown<TokenView>>,
+    pub service: Arc<Service>,
+}
+
+#[interface(name = "org.privyseal1.Token")]
+impl TokenObject {
+    async fn unlock(
+        &self,
+        options: Dict,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let caller = self.service.clients.caller(&header)?;
+        let options = UnlockOptions::parse(options)?;
+        let id = self.state.get().token.info.id.clone();
+        let description = format!("Unlock {}", self.state.get().token.info.label);
+        let handle_token = options.handle_token.as_deref();
+        let running = self
+            .service
+            .jobs
+            .begin(&caller.name, "unlock", description, handle_token)?;
+        if self.service.registry.usable(&id) == Some(true) {
+            return job::launch_done(&self.service, running).await;
+        }
+        let service = self.service.clone();
+        job::launch(&self.service, running, move |job| {
+            let request = Request {
+                interactive: caller.interactive(options.interactive),
+                caller: &caller,
+                job,
+                purpose: "unlock the token",
+                keypad: &|token| keypad(&service, token),
+            };
+            service.unlocker.unlock(&id, options.source, &request)?;
+            // whoever waits for the job sees the token unlocked
+            service.runtime.block_on(service.settle());
+            Ok(Dict::new())
+        })
+        .await
+    }
+
+    async fn lock(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Failure> {
+        let token = self.state.get().token.clone();
+        tracing::info!(
+            op = "lock",
+            peer = sender(&header)?,
+            token = token.info.label
+        );
+        let result = self
+            .service
+            .chore(move || token.module.logout(&token.info.id).map_err(token_failure))
+            .await;
+        self.service.settle().await;
+        result
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn label(&self) -> String {
+        self.state.get().token.info.label.clone()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn serial(&self) -> String {
+        self.state.get().token.info.serial.clone()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn manufacturer(&self) -> String {
+        self.state.get().token.info.manufacturer.clone()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn model(&self) -> String {
+        self.state.get().token.info.model.clone()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn uri(&self) -> String {
+        self.state.get().token.uri.clone()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn module(&self) -> OwnedObjectPath {
+        module_path(self.state.get().token.module_index)
+    }
+
+    #[zbus(property)]
+    pub async fn reader(&self) -> String {
+        self.state.get().token.info.reader.clone()
+    }
+
+    #[zbus(property)]
+    pub async fn state(&self) -> String {
+        state(&self.state.get().token.info).to_owned()
+    }
+
+    #[zbus(property)]
+    pub async fn login_required(&self) -> bool {
+        self.state.get().token.info.login_required
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn protected_auth_path(&self) -> bool {
+        self.state.get().token.info.protected_auth_path
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn pin_lengths(&self) -> (u32, u32) {
+        let view = self.state.get();
+        (view.token.info.pin_min, view.token.info.pin_max)
+    }
+
+    #[zbus(property)]
+    pub async fn pin_flags(&self) -> Vec<String> {
+        let view = self.state.get();
+        let info = &view.token.info;
+        [
+            ("count-low", info.pin_count_low),
+            ("final-try", info.pin_final_try),
+            ("locked", info.pin_locked),
+            ("to-be-changed", info.pin_to_be_changed),
+        ]
+        .into_iter()
+        .filter(|(_, set)| *set)
+        .map(|(flag, _)| flag.to_owned())
+        .collect()
+    }
+
+    /// PKCS#11 tells no number but one and none
+    #[zbus(property)]
+    pub async fn tries_left(&self) -> i32 {
+        let view = self.state.get();
+        match &view.token.info {
+            info if info.pin_locked => 0,
+            info if info.pin_final_try => 1,
+            _ => -1,
+        }
+    }
+
+    #[zbus(property)]
+    pub async fn certificates(&self) -> Vec<OwnedObjectPath> {
+        let view = self.state.get();
+        view.certificates
+            .iter()
+            .map(|sha256| certificate_path(sha256))
+            .collect()
+    }
+
+    #[zbus(property)]
+    pub async fn mechanisms(&self) -> Vec<String> {
+        self.state.get().token.info.mechanisms.clone()
+    }
+
+    /// 0: never
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn auto_lock_seconds(&self) -> u32 {
+        0
+    }
+
+    #[zbus(signal)]
+    async fn user_action_needed(
+        emitter: &SignalEmitter<'_>,
+        kind: &str,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+}
+
+/// The word of [`TokenObject::state`].
+pub fn state(info: &TokenInfo) -> &'static str {
+    match info {
+        info if !info.initialized => "uninitialized",
+        info if info.unlocked || !info.login_required => "unlocked",
+        info if info.pin_locked => "pin-blocked",
+        _ => "locked",
+    }
+}
+
+/// Tells everybody that a person must type at a reader; from a job's thread.
+pub fn keypad(service: &Arc<Service>, token: &TokenId) {
+    let (service, path) = (service.clone(), token_path(&token.0));
+    service.runtime.clone().spawn(async move {
+        if let Some(connection) = service.connection.get()
+            && let Ok(emitter) = SignalEmitter::new(connection, &path)
+        {
+            unsent(TokenObject::user_action_needed(&emitter, "pinpad", HashMap::new()).await);
+        }
+    });
+}
+
+struct UnlockOptions {
+    source: Source,
+    handle_token: Option<String>,
+    interactive: Option<bool>,
+}
+
+impl UnlockOptions {
+    fn parse(options: Dict) -> Result<Self, Failure> {
+        let (mut pin, mut source, mut handle_token, mut interactive) = (None, None, None, None);
+        for (key, value) in options {
+            match key.as_str() {
+                "pin-fd" => pin = Some(client::descriptor(&key, value)?),
+                "source" => source = Some(client::text(&key, &value)?),
+                "handle_token" => handle_token = Some(client::text(&key, &value)?),
+                "interactive" => interactive = Some(client::flag(&key, &value)?),
+                "key" => {
+                    return Err(Failure::new(
+                        ErrorName::NotSupported,
+                        "a login for one key is not supported yet",
+                    ));
+                }
+                _ => return Err(Failure::invalid(format!("unknown option {key:?}"))),
+            }
+        }
+        let source = match (pin, source.as_deref()) {
+            (Some(fd), None) => Source::Descriptor(fd),
+            (Some(_), Some(_)) => {
+                return Err(Failure::invalid("pin-fd and source exclude each other"));
+            }
+            (None, None) => Source::Any,
+            (None, Some("pinentry")) => Source::Prompt,
+            (None, Some("pinpad")) => Source::PinPad,
+            (None, Some("agent")) => {
+                return Err(Failure::new(
+                    ErrorName::NoAgent,
+                    "this connection has registered no agent",
+                ));
+            }
+            (None, Some(other)) => {
+                return Err(Failure::invalid(format!(
+                    "no source {other:?}: there are agent, pinentry, pinpad"
+                )));
+            }
+        };
+        Ok(UnlockOptions {
+            source,
+            handle_token,
+            interactive,
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! Who calls: the connection's unique name from the message header, and what it told by SetContext (design rule 18: all of the
+//! latter is unverified).
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use privyseal_proto::limits::TEXT;
+use privyseal_proto::{Dict, Failure};
+use zbus::message::{Flags, Header};
+use zbus::{Fd, OwnedVariant};
+
+use crate::pinentry::ClientContext;
+
+/// One caller, for one call.
+#[derive(Clone)]
+pub struct Caller {
+    /// unique name, `:1.42`
+    pub name: String,
+    /// the header allows a prompt
+    pub allows_prompt: bool,
+    pub context: Arc<Context>,
+}
+
+/// What a connection told by SetContext.
+#[derive(Debug)]
+pub struct Context {
+    pub client: ClientContext,
+    pub tty: Option<OwnedFd>,
+    /// of the connection, from the bus
+    pub uid: u32,
+}
+
+/// The contexts of all connections that set one.
+#[derive(Default)]
+pub struct Clients {
+    contexts: Mutex<HashMap<String, Arc<Context>>>,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Context {
+            client: ClientContext::default(),
+            tty: None,
+            uid: rustix::process::getuid().as_raw(),
+        }
+    }
+}
+
+impl Clients {
+    /// Asks nobody: all is in the header or was told before.
+    pub fn caller(&self, header: &Header<'_>) -> Result<Caller, Failure> {
+        let name = sender(header)?;
+        let contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = contexts.get(name).cloned().unwrap_or_default();
+        Ok(Caller {
+            name: name.to_owned(),
+            allows_prompt: header
+                .primary()
+                .flags()
+                .contains(Flags::ALLOW_INTERACTIVE_AUTH),
+            context,
+        })
+    }
+
+    pub fn set(&self, name: &str, context: Context) {
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.insert(name.to_owned(), Arc::new(context));
+    }
+
+    pub fn depart(&self, name: &str) {
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.remove(name);
+    }
+}
+
+impl Caller {
+    /// Whether this call may ask a person: header flag or option, and neither option nor context says no.
+    pub fn interactive(&self, option: Option<bool>) -> bool {
+        option.unwrap_or(self.allows_prompt) && self.context.client.interactive != Some(false)
+    }
+}
+
+/// The caller's unique name; a bus always gives one.
+pub fn sender<'h>(header: &'h Header<'_>) -> Result<&'h str, Failure> {
+    header
+        .sender()
+        .map(|name| name.as_str())
+        .ok_or_else(|| Failure::invalid("a call without a sender"))
+}
+
+/// Checks SetContext's argument. A key that is left out is unset again.
+pub fn context(options: Dict, uid: u32) -> Result<Context, Failure> {
+    let mut client = ClientContext::default();
+    let mut tty = None;
+    for (key, value) in options {
+        let slot = match key.as_str() {
+            "tty" => &mut client.tty,
+            "ttytype" => &mut client.ttytype,
+            "display" => &mut client.display,
+            "wayland-display" => &mut client.wayland_display,
+            "xauthority" => &mut client.xauthority,
+            "lc-ctype" => &mut client.lc_ctype,
+            "lc-messages" => &mut client.lc_messages,
+            "parent-window" => &mut client.parent_window,
+            "application" => &mut client.application,
+            "interactive" => {
+                client.interactive = Some(flag(&key, &value)?);
+                continue;
+            }
+            "tty-fd" => {
+                tty = Some(descriptor(&key, value)?);
+                continue;
+            }
+            _ => return Err(Failure::invalid(format!("unknown context key {key:?}"))),
+        };
+        *slot = Some(text(&key, &value)?);
+    }
+    Ok(Context { client, tty, uid })
+}
+
+/// An option of type `s`: at most [`TEXT`] bytes, no control characters.
+pub fn text(key: &str, value: &OwnedVariant) -> Result<String, Failure> {
+    let text = <&str>::try_from(value).map_err(|_| mistyped(key, "s"))?;
+    if text.len() > TEXT {
+        return Err(Failure::invalid(format!(
+            "{key:?} is longer than {TEXT} bytes"
+        )));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Failure::invalid(format!("{key:?} has control characters")));
+    }
+    Ok(text.to_owned())
+}
+
+/// An option of type `b`.
+pub fn flag(key: &str, value: &OwnedVariant) -> Result<bool, Failure> {
+    bool::try_from(value).map_err(|_| mistyped(key, "b"))
+}
+
+/// An option of type `h`.
+pub fn descriptor(key: &str, value: OwnedVariant) -> Result<OwnedFd, Failure> {
+    Fd::try_from(value)
+        .and_then(OwnedFd::try_from)
+        .map_err(|_| mistyped(key, "h"))
+}
+
+fn mistyped(key: &str, wanted: &str) -> Failure {
+    Failure::invalid(format!("{key:?} must be of type {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(key: &str, value: zbus::Variant<'_>) -> Dict {
+        [(key.to_owned(), OwnedVariant::try_from(value).unwrap())].into()
+    }
+
+    #[test]
+    fn a_context_takes_known_keys_of_the_right_type_only() {
+        let set = context(one("application", "mutt".into()), 1000).unwrap();
+        assert_eq!(set.client.application.as_deref(), Some("mutt"));
+        assert_eq!(set.uid, 1000);
+        for bad in [
+            one("pinentry-program", "/bin/evil".into()),
+            one("interactive", "yes".into()),
+            one("tty", true.into()),
+            one("tty", "/dev/pts/1\nOPTION x".into()),
+            one("tty-fd", 3u32.into()),
+            one("application", "a".repeat(TEXT + 1).into()),
+        ] {
+            context(bad, 1000).unwrap_err();
+        }
+        context(one("application", "a".repeat(TEXT).into()), 1000).unwrap();
+    }
+
+    #[test]
+    fn a_prompt_needs_a_yes_and_no_no() {
+        let caller = |allows_prompt, interactive| Caller {
+            name: ":1.1".into(),
+            allows_prompt,
+            context: Arc::new(Context {
+                client: ClientContext {
+                    interactive,
+                    ..Default::default()
+                },
+                ..Default::default()
+            }),
+        };
+        assert!(!caller(false, None).interactive(None));
+        assert!(caller(true, None).interactive(None));
+        assert!(caller(false, None).interactive(Some(true)));
+        assert!(!caller(true, None).interactive(Some(false)));
+        assert!(!caller(true, Some(false)).interactive(Some(true)));
+        assert!(!caller(false, Some(true)).interactive(None));
+    }
+}

@@ -1,0 +1,101 @@
+//! Log output: stderr, filtered by RUST_LOG; with priorities (`<6>…`) when stderr is the journal's.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use tracing::field::Field;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// What is logged when RUST_LOG is not set. zbus opens a span with the whole header for every call at `info`: that is only
+/// made when somebody asks for zbus by name, or for everything (`trace`). certval tells of every CRL at `info`.
+const DEFAULT: &str = "info";
+
+/// Starts logging. A second call does nothing.
+pub fn start() {
+    let wish = std::env::var("RUST_LOG").unwrap_or_default();
+    let mut filter = EnvFilter::try_new(if wish.is_empty() { DEFAULT } else { &wish })
+        .unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    for library in ["zbus", "certval"] {
+        if !wish.contains(library)
+            && !wish.contains("trace")
+            && let Ok(quiet) = format!("{library}=warn").parse()
+        {
+            filter = filter.add_directive(quiet);
+        }
+    }
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        builder.event_format(Journal).try_init()
+    } else {
+        builder
+            .compact()
+            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+            .try_init()
+    };
+}
+
+/// One line an event, with the priority that sd-daemon(3) reads; the journal adds the time.
+struct Journal;
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        writeln!(
+            writer,
+            "<{priority}>{}: {}{}",
+            event.metadata().target(),
+            line.message,
+            line.fields
+        )
+    }
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Line {
+    fn add(&mut self, field: &Field, value: &str) {
+        // a line break would begin a new journal entry
+        let value = value.replace(['\n', '\r'], " ");
+        if field.name() == "message" {
+            self.message = value;
+        } else {
+            self.fields.push_str(&format!(" {}={value}", field.name()));
+        }
+    }
+}
+
+impl tracing::field::Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, &format!("{value:?}"));
+    }
+}
