@@ -102,19 +102,28 @@ fn start_modules(registry: Arc<Registry>, config: Arc<Config>, worker: PathBuf) 
 
 /// SIGHUP: what is trusted and known is read again; modules stay as they are.
 async fn reload(service: &Arc<Service>) {
-    let fresh = match config::load() {
-        Ok(config) => Arc::new(config),
-        Err(error) => return tracing::error!(%error, "the configuration stays as it was"),
-    };
-    let pinentry = fresh.pinentry.program.clone();
-    match load(fresh, service.registry.clone()).await {
-        Ok(environment) => {
-            service.set_environment(environment);
-            service.unlocker.set_pinentry(pinentry);
+    let status = match load_anew(service).await {
+        Ok(()) => {
             tracing::info!("the configuration was read again");
+            "The configuration was read again".to_owned()
         }
-        Err(error) => tracing::error!(%error, "the configuration stays as it was"),
-    }
+        Err(error) => {
+            tracing::error!(error, "the configuration stays as it was");
+            format!("The configuration stays as it was: {error}")
+        }
+    };
+    notify(&[NotifyState::Status(&status)]);
+}
+
+async fn load_anew(service: &Service) -> Result<(), String> {
+    let config = config::load().map_err(|e| e.to_string())?;
+    let pinentry = config.pinentry.program.clone();
+    let environment = load(Arc::new(config), service.registry.clone())
+        .await
+        .map_err(|failure| failure.message)?;
+    service.set_environment(environment);
+    service.unlocker.set_pinentry(pinentry);
+    Ok(())
 }
 
 /// Takes no more calls, cancels jobs, locks all tokens, ends the workers.

@@ -8,7 +8,6 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use privyseal_proto::limits::PIN_MAX;
 use privyseal_proto::{ErrorName, Failure};
 use privyseal_token::{Module, TokenId, TokenInfo};
 use tokio::runtime::Handle;
@@ -225,12 +224,6 @@ impl Attempt<'_> {
             entries = entries.saturating_add(1);
             if self.request.job.is_cancelled() {
                 return Err(cancelled());
-            }
-            if pin.is_empty() || pin.len() > PIN_MAX {
-                let text = format!("a PIN has 1 to {PIN_MAX} bytes");
-                error = Some(text.clone());
-                failure = Failure::new(ErrorName::PinInvalid, text);
-                continue;
             }
             failure = match self.login(Some(pin), last) {
                 Ok(()) => return Ok(()),

@@ -52,6 +52,7 @@ async fn sigterm_ends_it_quickly_with_a_job_at_work() {
         .unwrap();
     world.daemon.signal(Signal::TERM);
     let begun = Instant::now();
+    assert!(world.told().starts_with("STOPPING=1"));
     let (status, _) = world.daemon.wait();
     assert_eq!(status.code(), Some(0), "{}", world.log());
     assert!(begun.elapsed() < Duration::from_secs(5));
@@ -95,11 +96,18 @@ async fn contexts_are_checked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_reads_the_configuration_again_and_keeps_it_when_it_is_wrong() {
     let world = World::start();
-    let client = world.connect().await;
     let file = world.folder().join("privyseal.toml");
     fs::write(&file, "nonsense = 1\n").unwrap();
     world.daemon.signal(Signal::HUP);
-    // still there, and answers
+    let told = world.told();
+    assert!(told.contains("stays as it was"), "{told}");
+    assert!(told.contains("nonsense"), "{told}");
+
+    fs::write(&file, "[modules]\np11-kit = false\n").unwrap();
+    world.daemon.signal(Signal::HUP);
+    let told = world.told();
+    assert!(told.contains("was read again"), "{told}");
+    let client = world.connect().await;
     assert_eq!(manager(&client).await.version().await.unwrap(), 1);
 }
 

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ pub struct World {
     pub daemon: Process,
     _bus: Process,
     pub address: String,
+    notify: UnixDatagram,
     folder: TempDir,
     token: bool,
 }
@@ -79,21 +80,29 @@ impl Drop for Process {
 impl World {
     /// A daemon without any module.
     pub fn start() -> Self {
-        Self::new(false)
+        Self::new(None)
     }
 
     /// A daemon with a SoftHSM token.
     pub fn with_token() -> Self {
-        Self::new(true)
+        Self::new(Some(""))
     }
 
-    fn new(token: bool) -> Self {
+    /// Likewise, and this is how it asks for PINs.
+    pub fn with_token_and_pinentry(program: &Path) -> Self {
+        Self::new(Some(&format!(
+            "\n[pinentry]\nprogram = {:?}\n",
+            program.display().to_string()
+        )))
+    }
+
+    fn new(token: Option<&str>) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("privyseald-test.")
             .tempdir()
             .unwrap();
         let root = folder.path();
-        if token {
+        if let Some(more) = token {
             companions();
             let init = Command::new(beside("privyseal-softhsm"))
                 .args(["init", "--pin", PIN, "--dir"])
@@ -102,19 +111,38 @@ impl World {
                 .output()
                 .unwrap();
             assert!(init.status.success(), "{init:?}");
+            let mut config = fs::OpenOptions::new()
+                .append(true)
+                .open(root.join("token/privyseal.toml"))
+                .unwrap();
+            config.write_all(more.as_bytes()).unwrap();
         } else {
             fs::write(root.join("privyseal.toml"), "[modules]\np11-kit = false\n").unwrap();
         }
         let (bus, address) = bus(root);
+        let notify = UnixDatagram::bind(root.join("notify")).unwrap();
+        notify.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut world = World {
             daemon: Process(None),
             _bus: bus,
             address,
+            notify,
             folder,
-            token,
+            token: token.is_some(),
         };
-        world.daemon = world.ready_daemon();
+        world.daemon = world.start_daemon();
+        let told = world.told();
+        assert!(told.starts_with("READY=1"), "{told}");
         world
+    }
+
+    /// What the daemon tells the service manager next.
+    pub fn told(&self) -> String {
+        let mut told = [0; 4096];
+        let n = self.notify.recv(&mut told).unwrap_or_else(|e| {
+            panic!("the daemon says nothing ({e}): {}", self.log());
+        });
+        String::from_utf8_lossy(&told[..n]).into_owned()
     }
 
     pub fn folder(&self) -> &Path {
@@ -156,24 +184,15 @@ impl World {
         }
     }
 
-    fn ready_daemon(&self) -> Process {
-        let path = self.folder().join("notify");
-        let notify = UnixDatagram::bind(&path).unwrap();
-        notify.set_read_timeout(Some(DEADLINE)).unwrap();
+    fn start_daemon(&self) -> Process {
         let log = fs::File::create(self.folder().join("log")).unwrap();
         let child = self
             .command()
-            .env("NOTIFY_SOCKET", &path)
+            .env("NOTIFY_SOCKET", self.folder().join("notify"))
             .stderr(log)
             .spawn()
             .unwrap();
-        let process = Process(Some(child));
-        let mut told = [0; 256];
-        let n = notify.recv(&mut told).unwrap_or_else(|e| {
-            panic!("the daemon is not ready ({e}): {}", self.log());
-        });
-        assert!(told[..n].starts_with(b"READY=1"), "{:?}", &told[..n]);
-        process
+        Process(Some(child))
     }
 
     pub fn log(&self) -> String {

@@ -1,0 +1,388 @@
+//! Unlocking and locking a real (SoftHSM) token over the bus, and what a person is asked.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use common::{PIN, World, cms, error_name, job, manager, null, pipe};
+use privyseal_proto::limits::WAIT_MAX;
+use privyseal_proto::proxy::TokenProxy;
+use privyseal_proto::{Dict, ErrorName};
+use serde_bytes::Bytes;
+use tempfile::TempDir;
+use zbus::fdo::{ManagedObjects, PropertiesProxy};
+use zbus::names::InterfaceName;
+use zbus::{Connection, Fd, OwnedObjectPath, Variant};
+
+const TOKEN: &str = "org.privyseal1.Token";
+const CERTIFICATE: &str = "org.privyseal1.Certificate";
+
+/// The token with keys, when it and its four end-entity certificates are there.
+async fn token(world: &World, client: &Connection) -> (OwnedObjectPath, ManagedObjects) {
+    let with_keys = |objects: &ManagedObjects| {
+        objects
+            .values()
+            .filter_map(|interfaces| interfaces.get(CERTIFICATE))
+            .filter(|properties| bool::try_from(&properties["HasPrivateKey"]) == Ok(true))
+            .count()
+    };
+    let objects = world.objects(client, |o| with_keys(o) >= 4).await;
+    let path = objects
+        .iter()
+        .find(|(_, interfaces)| {
+            interfaces
+                .get(TOKEN)
+                .is_some_and(|p| <&str>::try_from(&p["Label"]) == Ok("privyseal-demo"))
+        })
+        .map(|(path, _)| path.clone())
+        .unwrap();
+    (path, objects)
+}
+
+async fn at<'c>(client: &'c Connection, path: &OwnedObjectPath) -> TokenProxy<'c> {
+    TokenProxy::builder(client)
+        .path(path.clone())
+        .build()
+        .await
+        .unwrap()
+}
+
+async fn property(
+    client: &Connection,
+    path: &OwnedObjectPath,
+    interface: &str,
+    name: &str,
+) -> String {
+    let properties = PropertiesProxy::builder(client)
+        .destination("org.privyseal1")
+        .path(path.clone())
+        .build()
+        .await
+        .unwrap();
+    let value = properties
+        .get(InterfaceName::try_from(interface).unwrap(), name)
+        .await
+        .unwrap();
+    String::try_from(value).unwrap()
+}
+
+/// A pipe with a PIN in it.
+fn pin(text: &str) -> OwnedFd {
+    let (reader, writer) = pipe();
+    fs::File::from(writer).write_all(text.as_bytes()).unwrap();
+    reader
+}
+
+/// Unlocks with these options, and gives the response and the results.
+async fn unlock(
+    client: &Connection,
+    token: &OwnedObjectPath,
+    options: HashMap<&str, Variant<'_>>,
+) -> (u32, Dict) {
+    let path = at(client, token).await.unlock(options).await.unwrap();
+    job(client, path).await.wait(WAIT_MAX).await.unwrap()
+}
+
+async fn unlock_by(client: &Connection, token: &OwnedObjectPath, fd: &OwnedFd) -> (u32, Dict) {
+    unlock(
+        client,
+        token,
+        HashMap::from([("pin-fd", Fd::from(fd.as_fd()).into())]),
+    )
+    .await
+}
+
+fn error(results: &Dict) -> ErrorName {
+    ErrorName::parse(<&str>::try_from(&results["error"]).unwrap()).unwrap()
+}
+
+/// A signature by a job, of a message of its own.
+async fn sign(client: &Connection, options: HashMap<&str, Variant<'_>>) -> (u32, Dict) {
+    let message = pin("Content-Type: text/plain\r\n\r\nhello\r\n");
+    let path = cms(client)
+        .await
+        .sign(message.as_fd().into(), null().as_fd().into(), options)
+        .await
+        .unwrap();
+    job(client, path).await.wait(WAIT_MAX).await.unwrap()
+}
+
+async fn sign_bytes(client: &Connection) -> zbus::Result<Vec<u8>> {
+    let message = Bytes::new(b"Content-Type: text/plain\r\n\r\nhello\r\n");
+    let (signed, _) = cms(client)
+        .await
+        .sign_bytes(message, HashMap::new())
+        .await?;
+    Ok(signed.into_vec())
+}
+
+/// A pinentry that writes down what it is asked (`asked`) and answers with the lines of `pins`, one for each GETPIN; when there is
+/// none left, it cancels.
+struct Person {
+    folder: TempDir,
+}
+
+impl Person {
+    fn new(pins: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let person = Person { folder };
+        fs::write(person.file("pins"), pins).unwrap();
+        fs::write(person.file("asked"), "").unwrap();
+        let script = format!(
+            r#"#!/bin/bash
+cd {folder:?} || exit 1
+echo "OK at your service"
+while read -r line; do
+    echo "$line" >>asked
+    case $line in
+    GETPIN)
+        pin=$(head -n 1 pins)
+        sed -i 1d pins
+        if [[ -n $pin ]]; then echo "D $pin"; echo OK; else echo "ERR 83886179 Operation cancelled"; fi ;;
+    BYE) echo OK; exit ;;
+    *) echo OK ;;
+    esac
+done
+"#,
+            folder = person.folder.path().display().to_string()
+        );
+        fs::write(person.program(), script).unwrap();
+        fs::set_permissions(person.program(), fs::Permissions::from_mode(0o700)).unwrap();
+        person
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn program(&self) -> PathBuf {
+        self.file("pinentry")
+    }
+
+    fn asked(&self) -> String {
+        fs::read_to_string(self.file("asked")).unwrap()
+    }
+
+    fn entries(&self) -> usize {
+        self.asked()
+            .lines()
+            .filter(|line| *line == "GETPIN")
+            .count()
+    }
+}
+
+/// A client on whose display a person can be asked.
+async fn with_display(world: &World) -> Connection {
+    let client = world.connect().await;
+    manager(&client)
+        .await
+        .set_context(HashMap::from([
+            ("display", ":99".into()),
+            ("application", "mutt".into()),
+        ]))
+        .await
+        .unwrap();
+    client
+}
+
+fn interactive<'a>() -> HashMap<&'a str, Variant<'a>> {
+    HashMap::from([("interactive", true.into())])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_by_descriptor_unlocks_and_lock_locks() {
+    let world = World::with_token();
+    let client = world.connect().await;
+    let (path, objects) = token(&world, &client).await;
+    assert_eq!(property(&client, &path, TOKEN, "State").await, "locked");
+    assert_eq!(error_name(sign_bytes(&client).await), "PinRequired");
+    let (response, results) = sign(&client, HashMap::new()).await;
+    assert_eq!((response, error(&results)), (2, ErrorName::PinRequired));
+
+    let (response, results) = unlock_by(&client, &path, &pin("wrong-pin\n")).await;
+    assert_eq!((response, error(&results)), (2, ErrorName::BadPin));
+    assert!(results.contains_key("hint"));
+    let (response, results) = unlock_by(&client, &path, &pin(&format!("{PIN}\n"))).await;
+    assert_eq!(response, 0, "{results:?}");
+    assert_eq!(property(&client, &path, TOKEN, "State").await, "unlocked");
+    assert!(!sign_bytes(&client).await.unwrap().is_empty());
+    assert_eq!(sign(&client, HashMap::new()).await.0, 0);
+
+    // unlocked already: done, and the descriptor is not read
+    let (silent, _hold) = pipe();
+    assert_eq!(unlock_by(&client, &path, &silent).await.0, 0);
+    let other = world.connect().await;
+    assert_eq!(unlock_by(&other, &path, &silent).await.0, 0);
+
+    at(&client, &path).await.lock().await.unwrap();
+    assert_eq!(property(&client, &path, TOKEN, "State").await, "locked");
+    assert_eq!(error_name(sign_bytes(&client).await), "PinRequired");
+    assert_eq!(unlock_by(&client, &path, &pin(PIN)).await.0, 0);
+    manager(&client).await.lock_all().await.unwrap();
+    assert_eq!(property(&client, &path, TOKEN, "State").await, "locked");
+
+    let uri = property(&client, &path, TOKEN, "Uri").await;
+    assert!(uri.starts_with("pkcs11:model=SoftHSM%20v2;"), "{uri}");
+    assert!(uri.ends_with(";token=privyseal-demo"), "{uri}");
+    let certificates = objects.keys().filter(|p| p.contains("/cert/"));
+    for certificate in certificates {
+        assert_eq!(
+            property(&client, certificate, CERTIFICATE, "Trust").await,
+            "unknown"
+        );
+    }
+    assert!(!world.log().contains(PIN), "a PIN is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_of_unlock_are_checked() {
+    let world = World::with_token();
+    let client = world.connect().await;
+    let (path, _) = token(&world, &client).await;
+    let token = at(&client, &path).await;
+    let fd = pin(PIN);
+    for (options, wanted) in [
+        (HashMap::from([("pin", PIN.into())]), "InvalidArgument"),
+        (HashMap::from([("source", "agent".into())]), "NoAgent"),
+        (
+            HashMap::from([("source", "mail".into())]),
+            "InvalidArgument",
+        ),
+        (HashMap::from([("pin-fd", PIN.into())]), "InvalidArgument"),
+        (HashMap::from([("key", "x".into())]), "NotSupported"),
+        (
+            HashMap::from([
+                ("pin-fd", Fd::from(fd.as_fd()).into()),
+                ("source", "pinentry".into()),
+            ]),
+            "InvalidArgument",
+        ),
+    ] {
+        assert_eq!(error_name(token.unlock(options).await), wanted);
+    }
+    // nobody may be asked
+    let (response, results) = unlock(&client, &path, HashMap::new()).await;
+    assert_eq!((response, error(&results)), (2, ErrorName::PinRequired));
+    // nobody can be asked: no display, no terminal
+    let (response, results) = unlock(&client, &path, interactive()).await;
+    assert_eq!((response, error(&results)), (2, ErrorName::PinRequired));
+    // SoftHSM has no keypad
+    let mut options = interactive();
+    options.insert("source", "pinpad".into());
+    let (response, results) = unlock(&client, &path, options).await;
+    assert_eq!((response, error(&results)), (2, ErrorName::NotSupported));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_signatures_at_once_ask_one_person_once() {
+    let person = Person::new(&format!("{PIN}\n"));
+    let world = World::with_token_and_pinentry(&person.program());
+    let client = with_display(&world).await;
+    let (path, _) = token(&world, &client).await;
+    let answers = tokio::join!(
+        sign(&client, interactive()),
+        sign(&client, interactive()),
+        sign(&client, interactive()),
+        sign(&client, interactive()),
+    );
+    for (response, results) in [answers.0, answers.1, answers.2, answers.3] {
+        assert_eq!(response, 0, "{results:?}");
+    }
+    assert_eq!(person.entries(), 1, "{}", person.asked());
+    let asked = person.asked();
+    assert!(asked.contains("privyseal-demo"), "{asked}");
+    assert!(asked.contains("mutt (unverified)"), "{asked}");
+    assert_eq!(property(&client, &path, TOKEN, "State").await, "unlocked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_entry_is_asked_again_and_three_are_enough() {
+    let person = Person::new(&format!(
+        "wrong-one\n{PIN}\nwrong-two\nwrong-three\nwrong-four\n{PIN}\n"
+    ));
+    let world = World::with_token_and_pinentry(&person.program());
+    let client = with_display(&world).await;
+    let (path, _) = token(&world, &client).await;
+    let (response, results) = unlock(&client, &path, interactive()).await;
+    assert_eq!(response, 0, "{results:?}");
+    assert_eq!(person.entries(), 2);
+    assert!(person.asked().contains("SETERROR"), "{}", person.asked());
+    at(&client, &path).await.lock().await.unwrap();
+
+    let (response, results) = unlock(&client, &path, interactive()).await;
+    assert_eq!(response, 2, "{results:?}");
+    assert!(person.entries() <= 5, "{}", person.asked());
+    assert_ne!(property(&client, &path, TOKEN, "State").await, "unlocked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_says_no_cancels_and_nobody_is_asked_who_may_not_be() {
+    let person = Person::new("");
+    let world = World::with_token_and_pinentry(&person.program());
+    let client = with_display(&world).await;
+    let (path, _) = token(&world, &client).await;
+    let (response, results) = sign(&client, interactive()).await;
+    assert_eq!((response, error(&results)), (1, ErrorName::Cancelled));
+    assert_eq!(person.entries(), 1);
+
+    let (response, results) = sign(&client, HashMap::new()).await;
+    assert_eq!((response, error(&results)), (2, ErrorName::PinRequired));
+    manager(&client)
+        .await
+        .set_context(HashMap::from([
+            ("display", ":99".into()),
+            ("interactive", false.into()),
+        ]))
+        .await
+        .unwrap();
+    let (response, results) = unlock(&client, &path, interactive()).await;
+    assert_eq!((response, error(&results)), (2, ErrorName::PinRequired));
+    assert_eq!(person.entries(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_locks_the_tokens_and_ends_the_workers() {
+    let mut world = World::with_token();
+    let client = world.connect().await;
+    let (path, _) = token(&world, &client).await;
+    assert_eq!(unlock_by(&client, &path, &pin(PIN)).await.0, 0);
+    let workers = children(world.daemon.id());
+    assert!(!workers.is_empty());
+    world.daemon.signal(rustix::process::Signal::TERM);
+    let (status, _) = world.daemon.wait();
+    assert_eq!(status.code(), Some(0), "{}", world.log());
+    for worker in workers {
+        let left = fs::read_to_string(format!("/proc/{worker}/cmdline")).unwrap_or_default();
+        assert!(!left.contains("privyseal-token"), "a worker lives on");
+    }
+}
+
+/// Ids of the child processes.
+fn children(pid: u32) -> Vec<u32> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|child: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            // the parent's id is the second field after the name in brackets
+            let parent = stat
+                .rsplit(')')
+                .next()
+                .and_then(|rest| rest.split_whitespace().nth(1));
+            parent == Some(&pid.to_string())
+        })
+        .collect()
+}
