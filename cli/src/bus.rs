@@ -16,6 +16,9 @@ use crate::ui::Ui;
 
 /// For every call; D-Bus activation may take most of it. Jobs are waited for in shorter calls.
 const CALL: Duration = Duration::from_secs(60);
+/// Longest wait for the modules of a daemon that has just started; its own limit is shorter.
+const LOADING: Duration = Duration::from_secs(12);
+const LOOK_AGAIN: Duration = Duration::from_millis(30);
 
 /// An open connection.
 #[derive(Clone, Debug)]
@@ -82,7 +85,28 @@ impl Bus {
             .map_err(|e| zbus::Error::from(e).into())
     }
 
+    /// What is present. Where the daemon has just started, waits until its modules have been looked at.
     pub async fn inventory(&self) -> Result<Inventory> {
+        let manager = self.manager().await?;
+        let deadline = tokio::time::Instant::now() + LOADING;
+        loop {
+            let inventory = self.inventory_now().await?;
+            let incomplete = inventory.tokens.is_empty()
+                || inventory.modules.iter().any(|m| m.status == "loading");
+            if !incomplete || tokio::time::Instant::now() >= deadline || !manager.loading().await? {
+                // what came between the two questions is there now
+                return if incomplete {
+                    self.inventory_now().await
+                } else {
+                    Ok(inventory)
+                };
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// What the daemon shows at this moment.
+    pub async fn inventory_now(&self) -> Result<Inventory> {
         let proxy = fdo::ObjectManagerProxy::builder(&self.connection)
             .destination(BUS_NAME)
             .path(OBJECTS_PATH)

@@ -4,11 +4,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use privyseal_smime::Certificate;
 use privyseal_token::{KeyRef, Module, ModuleConfig, ModuleInfo, ModuleStatus, TokenId, TokenInfo};
 use tokio::sync::{Notify, watch};
+use tokio::time::{Duration, Instant};
 
 mod uri;
 
@@ -56,8 +58,16 @@ pub struct Snapshot {
     pub certificates: Arc<Vec<Arc<OwnCertificate>>>,
 }
 
+/// Work that comes while modules load for the first time waits for them, until this long after the start.
+const FIRST_LOAD: Duration = Duration::from_secs(10);
+
 /// Everything that is present; cheap to ask, shared by all.
 pub struct Registry {
+    begun: Instant,
+    /// [`Self::start`] was called
+    started: AtomicBool,
+    /// no module is loading for the first time any more
+    loaded: AtomicBool,
     modules: RwLock<Arc<Vec<Arc<Module>>>>,
     snapshot: RwLock<Arc<Snapshot>>,
     build: Mutex<Build>,
@@ -77,6 +87,9 @@ struct Build {
 impl Registry {
     pub fn new() -> Arc<Self> {
         Arc::new(Registry {
+            begun: Instant::now(),
+            started: AtomicBool::new(false),
+            loaded: AtomicBool::new(false),
             modules: RwLock::default(),
             snapshot: RwLock::default(),
             build: Mutex::default(),
@@ -95,6 +108,7 @@ impl Registry {
             })
             .collect();
         *self.modules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(modules);
+        self.started.store(true, Ordering::Release);
         self.refresh();
     }
 
@@ -147,6 +161,23 @@ impl Registry {
         self.stirred.notified().await;
     }
 
+    /// Whether every module has been loaded, has failed to, or has had its time since the start.
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire) || self.begun.elapsed() >= FIRST_LOAD
+    }
+
+    /// Waits for [`Self::is_loaded`]: a daemon that the bus has just started for this very call must not say that a key is
+    /// unknown. A module that hangs delays nobody once it has had its time.
+    pub async fn loaded(&self) {
+        let mut generations = self.generations();
+        while !self.is_loaded() {
+            let changed = tokio::time::timeout_at(self.begun + FIRST_LOAD, generations.changed());
+            if !matches!(changed.await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    }
+
     /// Counts snapshots.
     pub fn generations(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
@@ -159,10 +190,18 @@ impl Registry {
         build.generation = build.generation.saturating_add(1);
         let snapshot = build.snapshot(&self.modules());
         let generation = snapshot.generation;
+        let loading = snapshot
+            .modules
+            .iter()
+            .any(|m| m.status == ModuleStatus::Loading);
+        let started = self.started.load(Ordering::Acquire);
         *self
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        if started && !loading {
+            self.loaded.store(true, Ordering::Release);
+        }
         self.generation.send_replace(generation);
         generation
     }

@@ -24,6 +24,9 @@ pub trait Manager {
     fn daemon_version(&self) -> zbus::Result<String>;
     #[zbus(property)]
     fn features(&self) -> zbus::Result<Vec<String>>;
+    /// Modules are being loaded for the first time: what is present is not all shown yet.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn loading(&self) -> zbus::Result<bool>;
     #[zbus(property)]
     fn tokens(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
     #[zbus(signal)]

@@ -183,14 +183,17 @@ impl World {
             format!(
                 "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
                  \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig><type>session</type>\
-                 <listen>unix:path={}</listen><policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>\
+                 <listen>unix:path={}</listen><servicedir>{}</servicedir><policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>\
                  <allow eavesdrop=\"true\"/><allow own=\"*\"/></policy>\
                  <limit name=\"max_connections_per_user\">512</limit></busconfig>\n",
-                socket.display()
+                socket.display(),
+                self.path("services").display()
             ),
         )
         .unwrap();
-        let bus = Command::new("dbus-daemon")
+        // a daemon that the bus starts gets this world's environment
+        let bus = self
+            .command("dbus-daemon")
             .arg(format!("--config-file={}", config.display()))
             .args(["--nofork", "--nopidfile"])
             .stderr(fs::File::create(self.path("bus.log")).unwrap())
@@ -246,6 +249,46 @@ impl World {
             }
             std::thread::yield_now();
         }
+    }
+
+    /// Ends the daemon and lets the bus start one by this service file when it is called.
+    pub fn activate(&mut self, service: &str) {
+        assert_eq!(self.stop_daemon(), 0);
+        fs::create_dir_all(self.path("services")).unwrap();
+        fs::write(self.path("services/org.privyseal1.service"), service).unwrap();
+        let reloaded = self
+            .command("dbus-send")
+            .arg(format!("--bus={}", self.bus_address()))
+            .args([
+                "--print-reply",
+                "--dest=org.freedesktop.DBus",
+                "/org/freedesktop/DBus",
+            ])
+            .arg("org.freedesktop.DBus.ReloadConfig")
+            .output()
+            .unwrap();
+        assert!(reloaded.status.success(), "{reloaded:?}");
+    }
+
+    /// Ends a daemon that the bus has started, and waits until it has let go of its lock.
+    pub fn end_activated(&self) {
+        let pid = fs::read_to_string(self.token_file("data/privyseal/privyseald.lock")).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        let ended = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let mut wait = [rustix::event::PollFd::new(
+            &ended,
+            rustix::event::PollFlags::IN,
+        )];
+        let limit = rustix::event::Timespec {
+            tv_sec: 10,
+            tv_nsec: 0,
+        };
+        assert_eq!(
+            rustix::event::poll(&mut wait, Some(&limit)).unwrap(),
+            1,
+            "the daemon does not end"
+        );
     }
 
     pub fn daemon_pid(&self) -> u32 {

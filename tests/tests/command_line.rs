@@ -479,6 +479,41 @@ fn status_and_config_check() {
 }
 
 #[test]
+fn the_call_that_starts_the_daemon_finds_the_keys() {
+    let mut world = World::new();
+    world.write("mail.txt", MAIL);
+    let daemon = privyseal_tests::binary("privyseald", false);
+    world.activate(&format!(
+        "[D-BUS Service]\nName=org.privyseal1\nExec={}\n",
+        daemon.display()
+    ));
+    // each of these starts a daemon of its own
+    world.privyseal(["status"]).ok();
+    world.end_activated();
+    let list = world.privyseal(["token", "list", "--json"]).ok().json();
+    assert_eq!(list["tokens"][0]["label"], "privyseal-demo");
+    world.end_activated();
+    let refused = world
+        .privyseal([
+            "sign",
+            "mail.txt",
+            "-s",
+            "alice@example.org",
+            "--json",
+            "-o",
+            "out",
+        ])
+        .fails_with(4);
+    assert_eq!(refused.json()["error"], "org.privyseal1.Error.PinRequired");
+    world.end_activated();
+    world.unlock();
+    world
+        .privyseal(["sign", "mail.txt", "-s", "alice@example.org", "-o", "out"])
+        .ok();
+    world.end_activated();
+}
+
+#[test]
 fn the_daemon_ends_cleanly_and_locks() {
     let mut world = World::unlocked();
     assert_eq!(world.stop_daemon(), 0);

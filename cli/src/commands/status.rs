@@ -23,7 +23,7 @@ impl Args {
         let manager = bus
             .properties(ROOT_PATH.to_owned(), "org.privyseal1.Manager")
             .await?;
-        let inventory = bus.inventory().await?;
+        let inventory = bus.inventory_now().await?;
         let property = |name: &str| {
             manager
                 .get(name)

@@ -335,6 +335,7 @@ impl Cms {
             blocking(move || Ok((Options::parse(call, options)?, open(&parts)?))).await?;
         let service = self.service.clone();
         job::launch(&self.service, running, move |job| {
+            service.loaded(job)?;
             let environment = service.environment();
             let interactive = caller.interactive(options.interactive);
             work(Work {
@@ -367,6 +368,7 @@ impl Cms {
         }
         let begun = Instant::now();
         let _permit = self.service.bytes.acquire().await.map_err(|_| ending())?;
+        self.service.registry.loaded().await;
         let environment = self.service.environment();
         let registry = self.service.registry.clone();
         let answer = blocking(move || {

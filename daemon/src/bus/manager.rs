@@ -93,6 +93,11 @@ impl Manager {
             .to_vec()
     }
 
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn loading(&self) -> bool {
+        self.service.is_loading()
+    }
+
     #[zbus(property)]
     pub async fn tokens(&self) -> Vec<OwnedObjectPath> {
         let snapshot = self.service.registry.snapshot();

@@ -12,7 +12,7 @@ use zbus::export::ordered_stream::OrderedStreamExt;
 use zbus::fdo::{DBusProxy, ObjectManager, RequestNameFlags};
 
 use crate::client::Clients;
-use crate::job::Jobs;
+use crate::job::{Job, Jobs};
 use crate::operation::Environment;
 use crate::registry::Registry;
 use crate::unlock::Unlocker;
@@ -102,6 +102,24 @@ impl Service {
     ) -> Result<T, Failure> {
         let _permit = self.chores.acquire().await.map_err(|_| ending())?;
         blocking(work).await
+    }
+
+    /// For a job's thread: waits while modules load for the first time.
+    fn loaded(&self, job: &Job) -> Result<(), Failure> {
+        if self.registry.is_loaded() {
+            return Ok(());
+        }
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = self.registry.loaded() => Ok(()),
+                () = job.cancelled() => Err(Failure::new(ErrorName::Cancelled, "cancelled")),
+            }
+        })
+    }
+
+    /// Whether the objects do not yet show all that the first load of the modules will bring.
+    fn is_loading(&self) -> bool {
+        !self.registry.is_loaded() || *self.shown.borrow() < self.registry.snapshot().generation
     }
 
     /// Looks anew at what the modules told, and waits until the objects show it.
