@@ -1,5 +1,5 @@
 # Privyseal. `make demo` and `make test` need a Debian 12 machine with Rust; the rest is installed.
-.PHONY: help deps build demo test lint bench help-bench clean
+.PHONY: help deps build demo test lint bench install clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -25,14 +25,13 @@ test: deps
 lint:
 	@scripts/lint.sh
 
-ifneq ($(wildcard tests/src/bin/bench.rs tests/src/bin/bench/main.rs),)
-help: help-bench
-help-bench:
-	@echo 'make bench   speed against raw C_Sign, openssl and gpgsm'
-
+## make bench   speed beside raw C_Sign, openssl and gpgsm, as ratios
 bench: build
 	cargo run --release --locked -p privyseal-tests --bin bench
-endif
+
+## make install programs, D-Bus and systemd files, man pages, completions (PREFIX, DESTDIR)
+install: build
+	@scripts/install.sh
 
 clean:
 	cargo clean

@@ -88,12 +88,12 @@ impl Bus {
     /// What is present. Where the daemon has just started, waits until its modules have been looked at.
     pub async fn inventory(&self) -> Result<Inventory> {
         let manager = self.manager().await?;
-        let deadline = tokio::time::Instant::now() + LOADING;
+        let begun = tokio::time::Instant::now();
         loop {
             let inventory = self.inventory_now().await?;
             let incomplete = inventory.tokens.is_empty()
                 || inventory.modules.iter().any(|m| m.status == "loading");
-            if !incomplete || tokio::time::Instant::now() >= deadline || !manager.loading().await? {
+            if !incomplete || begun.elapsed() >= LOADING || !manager.loading().await? {
                 // what came between the two questions is there now
                 return if incomplete {
                     self.inventory_now().await

@@ -171,7 +171,8 @@ impl Registry {
     pub async fn loaded(&self) {
         let mut generations = self.generations();
         while !self.is_loaded() {
-            let changed = tokio::time::timeout_at(self.begun + FIRST_LOAD, generations.changed());
+            let left = FIRST_LOAD.saturating_sub(self.begun.elapsed());
+            let changed = tokio::time::timeout(left, generations.changed());
             if !matches!(changed.await, Ok(Ok(()))) {
                 return;
             }
