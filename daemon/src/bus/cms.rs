@@ -13,7 +13,7 @@ use serde_bytes::ByteBuf;
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
-use super::{Service, blocking, ending, job};
+use super::{Service, at_once, blocking, ending, job};
 use crate::client::{Caller, sender};
 use crate::descriptor::{self, Control};
 use crate::job::Job;
@@ -371,7 +371,7 @@ impl Cms {
         self.service.registry.loaded().await;
         let environment = self.service.environment();
         let registry = self.service.registry.clone();
-        let answer = blocking(move || {
+        let answer = at_once(|| {
             let options = Options::parse(call, options)?;
             let mut output = Vec::with_capacity(data.len().saturating_add(8192));
             let results = work(
@@ -384,8 +384,7 @@ impl Cms {
                 },
             )?;
             Ok((ByteBuf::from(output), results))
-        })
-        .await;
+        });
         tracing::debug!(
             op,
             peer = sender(header)?,

@@ -1,5 +1,6 @@
 //! The objects on the bus. They translate and delegate; no policy lives here.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -177,6 +178,18 @@ async fn blocking<T: Send + 'static>(
             Err(Failure::new(ErrorName::Failed, "internal error"))
         }
     }
+}
+
+/// Short work that blocks, on this thread: the runtime's other tasks go on elsewhere. Two switches of threads less than
+/// [`blocking`], which is what a signature over the bus is made of.
+fn at_once<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    tokio::task::block_in_place(|| match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result,
+        Err(_) => {
+            tracing::error!("work ended in an unexpected way");
+            Err(Failure::new(ErrorName::Failed, "internal error"))
+        }
+    })
 }
 
 fn ending() -> Failure {

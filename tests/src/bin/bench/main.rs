@@ -1,4 +1,5 @@
 //! `make bench`: Privyseal beside the token's own limit and beside its peers, in one run. Read the ratios, not the numbers.
+//! Arguments: `--quick`, and of `signing`, `oneshot`, `bulk` those that are wanted (default: all).
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +35,14 @@ fn main() {
         ..WorldOptions::default()
     });
     world.unlock();
-    signing::run(&world, seconds);
-    oneshot::run(&world, if quick { 20 } else { 200 });
-    bulk::run(&world, mib);
+    let wanted = |part: &str| args.iter().all(|a| a == "--quick") || args.iter().any(|a| a == part);
+    if wanted("signing") {
+        signing::run(&world, seconds);
+    }
+    if wanted("oneshot") {
+        oneshot::run(&world, if quick { 20 } else { 200 });
+    }
+    if wanted("bulk") {
+        bulk::run(&world, mib);
+    }
 }
