@@ -9,7 +9,7 @@ mod tests;
 
 pub use reader::{Class, Header, Reader};
 pub(crate) use slice::{Cursor, Tlv, id, single};
-pub(crate) use writer::constructed;
+pub(crate) use writer::{HELD, constructed};
 pub use writer::{Writer, tlv};
 
 /// Universal tag numbers (X.680 §8.6).

@@ -34,6 +34,9 @@ pub struct Writer<W: Write> {
     segment: Vec<u8>,
 }
 
+/// Content up to this many bytes is held and written in DER; for more the end is not waited for.
+pub(crate) const HELD: usize = 256 << 10;
+
 /// Content of one segment, bytes.
 const SEGMENT: usize = 64 << 10;
 

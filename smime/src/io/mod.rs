@@ -29,6 +29,17 @@ pub trait Input: Send {
     fn pass(&mut self) -> Result<Box<dyn Read + Send + '_>>;
 }
 
+/// The next bytes; none at the end.
+pub(crate) fn read_some<'b>(input: &mut dyn Read, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+    loop {
+        match input.read(buffer) {
+            Ok(count) => return Ok(buffer.get(..count).unwrap_or(&[])),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
 /// Fills `buffer` from `offset` on, as far as the file goes.
 fn read_full_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0usize;

@@ -5,15 +5,14 @@ use std::io::{Read, Write};
 use super::{SignForm, SignOptions, SignResult, attributes, scheme};
 use crate::algorithm::{DigestAlgorithm, SignatureScheme};
 use crate::algorithm_id::encode;
-use crate::ber::{Writer, constructed, id, tlv};
+use crate::ber::{HELD, Writer, constructed, id, tlv};
 use crate::cert::{Certificate, hex};
 use crate::content::{ID_DATA, ID_SIGNED_DATA};
 use crate::error::{Error, Result};
+use crate::io::read_some;
 use crate::key::{KeyError, Signer, verify_signature};
 use crate::mime::{CanonicalReader, CmsWriter, Form, MediaType};
 
-/// Opaque content up to here is held and written as DER; more goes out as it comes, with indefinite lengths.
-const HELD: usize = 256 << 10;
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -252,17 +251,6 @@ impl Signing<'_> {
 
 /// The bit of an identifier octet that says so (X.690 §8.1.2.5).
 const CONSTRUCTED: u8 = 0x20;
-
-/// The next bytes; none at the end.
-fn read_some<'b>(input: &mut dyn Read, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
-    loop {
-        match input.read(buffer) {
-            Ok(count) => return Ok(buffer.get(..count).unwrap_or(&[])),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-}
 
 /// Random, and with `=_`, which neither base64 nor quoted-printable can produce (RFC 2045 §6.7).
 fn boundary() -> Result<String> {
