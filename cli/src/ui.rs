@@ -61,6 +61,11 @@ impl Ui {
         self.data_on_stdout.set(true);
     }
 
+    /// Said by [`Self::keep_stdout_for_data`].
+    pub fn stdout_is_for_data(&self) -> bool {
+        self.data_on_stdout.get()
+    }
+
     pub fn is_json(&self) -> bool {
         self.json
     }

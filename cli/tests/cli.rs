@@ -274,3 +274,61 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty());
 }
+
+/// The command under a shell that closes or joins what it is told; nothing reaches the daemon.
+fn in_shell(line: &str, folder: &std::path::Path) -> Output {
+    Command::new("bash")
+        .args(["-c", &format!(r#""$0" {line}"#)])
+        .arg(env!("CARGO_BIN_EXE_privyseal"))
+        .current_dir(folder)
+        .env("DBUS_SESSION_BUS_ADDRESS", NO_BUS)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_closed_standard_stream_is_an_error_and_dev_null_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mail.txt"), "Subject: x\n\ny\n").unwrap();
+    for line in [
+        "sign mail.txt >&-",
+        "decrypt mail.txt >&-",
+        "sign -o out <&-",
+    ] {
+        let output = in_shell(line, folder.path());
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        let said = text(&output.stderr);
+        assert!(said.contains("it is closed\nhint: "), "{line}: {said}");
+    }
+    // these go on, as far as the bus that is not there
+    for line in [
+        "sign mail.txt >/dev/null",
+        "sign mail.txt <&- >/dev/null",
+        "sign mail.txt -o out >&-",
+        "verify mail.txt >&-",
+        "sign </dev/null >/dev/null",
+    ] {
+        let output = in_shell(line, folder.path());
+        assert_eq!(output.status.code(), Some(6), "{line}: {output:?}");
+    }
+}
+
+#[test]
+fn input_and_standard_output_are_not_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mail = folder.path().join("mail.txt");
+    fs::write(&mail, "Subject: x\n\ny\n").unwrap();
+    for line in [
+        "encrypt -r bob@example.org <mail.txt >>mail.txt",
+        "sign mail.txt >>mail.txt",
+        "decrypt mail.txt 1<>mail.txt",
+    ] {
+        let output = in_shell(line, folder.path());
+        assert_eq!(output.status.code(), Some(1), "{line}: {output:?}");
+        assert!(text(&output.stderr).contains("the same file"), "{line}");
+        assert_eq!(fs::read(&mail).unwrap(), b"Subject: x\n\ny\n");
+    }
+    let output = in_shell("sign mail.txt -o mail.txt", folder.path());
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+}

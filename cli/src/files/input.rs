@@ -31,6 +31,13 @@ impl Input {
         );
         let stat =
             fstat(&file).map_err(|e| CommandError::local(format!("cannot read {name}"), &e))?;
+        if ui.stdout_is_for_data() && super::same_file(&file, io::stdout()) {
+            return Err(CommandError::local(
+                format!("cannot read {name}"),
+                &"the output goes to the same file",
+            )
+            .hint("name the output with -o: it may be the same file then, which is replaced when all is done"));
+        }
         let fd = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile | FileType::Fifo | FileType::Socket => file.into(),
             FileType::Directory => {
@@ -58,6 +65,12 @@ impl Input {
 
 fn standard(ui: &Ui) -> Result<File> {
     let stdin = io::stdin();
+    if super::was_closed(&stdin) {
+        return Err(
+            CommandError::local("cannot read standard input", &"it is closed")
+                .hint("name a file, or /dev/null for an empty message"),
+        );
+    }
     if stdin.is_terminal() {
         ui.note("reading from the terminal; Ctrl-D ends the message");
     }

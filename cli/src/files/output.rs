@@ -168,7 +168,7 @@ fn special(path: &Path, is_fifo: bool, ui: &Ui, trouble: &Trouble) -> Result<Out
         .write(true)
         .open(path)
         .map_err(|e| failed(path, &e))?;
-    if same_file(&file, io::stdout()) {
+    if super::is_same(&file, io::stdout()) {
         ui.keep_stdout_for_data();
     }
     if is_fifo {
@@ -181,6 +181,10 @@ fn special(path: &Path, is_fifo: bool, ui: &Ui, trouble: &Trouble) -> Result<Out
 fn standard(trouble: &Trouble) -> Result<Output> {
     let unusable =
         |e: &dyn std::fmt::Display| CommandError::local("cannot write to standard output", e);
+    if super::was_closed(io::stdout()) {
+        return Err(unusable(&"it is closed")
+            .hint("name the output with -o FILE, or write `>/dev/null` to throw it away"));
+    }
     let fd = io::stdout()
         .as_fd()
         .try_clone_to_owned()
@@ -209,13 +213,6 @@ fn resolve(path: &Path) -> Result<PathBuf> {
         }
     }
     Err(failed(&path, &"too many levels of symbolic links"))
-}
-
-fn same_file(a: impl AsFd, b: impl AsFd) -> bool {
-    match (fstat(a), fstat(b)) {
-        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
-        _ => false,
-    }
 }
 
 /// The process has one thread of its own here; the mask is put back at once.

@@ -10,7 +10,7 @@ use privyseal_smime::Error;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
-use super::PROGRESS;
+use super::{Direction, PROGRESS};
 
 /// Shared between a job and its streams: cancel from outside, bytes done.
 pub struct Control {
@@ -27,7 +27,11 @@ pub struct Control {
     /// what is read in passes is read twice when something is released after it was judged
     has_passes: AtomicBool,
     has_output: AtomicBool,
+    files: Mutex<Vec<(Direction, FileId)>>,
 }
+
+/// Device and inode.
+pub(super) type FileId = (u64, u64);
 
 impl Control {
     /// Not cancelled; with the progress deadline of `proto::limits`.
@@ -49,6 +53,7 @@ impl Control {
             extra: AtomicU64::new(0),
             has_passes: AtomicBool::new(false),
             has_output: AtomicBool::new(false),
+            files: Mutex::default(),
         }))
     }
 
@@ -137,6 +142,18 @@ impl Control {
 
     fn wake(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
         self.wake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file is to be read, or written. Both at once would read what is written, until the disk is full.
+    pub(super) fn uses(&self, direction: Direction, file: FileId) -> Result<(), Failure> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.iter().any(|(d, f)| *f == file && *d != direction) {
+            return Err(Failure::invalid(
+                "input and output are the same file: write to another one, and rename it when the job has ended",
+            ));
+        }
+        files.push((direction, file));
+        Ok(())
     }
 
     pub(super) fn expect(&self, bytes: u64) {

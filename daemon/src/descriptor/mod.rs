@@ -31,6 +31,7 @@ mod tests;
 pub use control::Control;
 pub(crate) use control::{Deadline, poll};
 
+use control::FileId;
 use file::{FileReader, FileWriter};
 use progress::{Counted, Counting};
 use stream::{StreamReader, StreamWriter};
@@ -42,7 +43,8 @@ const PROGRESS: Duration = Duration::from_secs(limits::PROGRESS_DEADLINE);
 const OPTIONS: Duration = Duration::from_secs(10);
 const PIN: Duration = Duration::from_secs(limits::PIN_DEADLINE);
 
-/// A message to be read in several passes (verify, decrypt). `None`: the descriptor is /dev/null, "no such thing".
+/// A message to be read in several passes (verify, decrypt). A file is as long as it was when it came: one that grows or shrinks
+/// meanwhile is `InputChanged`. `None`: the descriptor is /dev/null, "no such thing".
 /// `spool` is the folder where the unnamed file of a stream is made.
 pub fn input(
     fd: OwnedFd,
@@ -51,7 +53,8 @@ pub fn input(
 ) -> Result<Option<Box<dyn Input>>, Failure> {
     let (inner, size): (Box<dyn Input>, _) = match look(&fd, Direction::Read, "the input")? {
         Kind::Null => return Ok(None),
-        Kind::File { offset, size } => {
+        Kind::File { offset, size, id } => {
+            control.uses(Direction::Read, id)?;
             let watch = control.clone();
             let check = Box::new(move || watch.check());
             let input = FileInput::new(File::from(fd), offset, check);
@@ -66,13 +69,13 @@ pub fn input(
     Ok(Some(Box::new(Counted::new(inner, size, control))))
 }
 
-/// A message to be read once (sign, encrypt).
+/// A message to be read once (sign, encrypt). A file that grows or shrinks meanwhile is `InputChanged`.
 pub fn reader(fd: OwnedFd, control: &Arc<Control>) -> Result<Box<dyn Read + Send>, Failure> {
     let (source, size) = source(fd, control, None, "the input")?;
     if let Some(size) = size {
         control.expect(size);
     }
-    let counting = Counting::new(source, control);
+    let counting = Counting::new(source, size, control);
     Ok(Box::new(BufReader::with_capacity(BUFFER, counting)))
 }
 
@@ -84,7 +87,10 @@ pub fn output(
 ) -> Result<Option<Box<dyn Write + Send>>, Failure> {
     let writer: Box<dyn Write + Send> = match look(&fd, Direction::Write, "the output")? {
         Kind::Null => return Ok(None),
-        Kind::File { offset, .. } => Box::new(FileWriter::new(fd, offset, control)),
+        Kind::File { offset, id, .. } => {
+            control.uses(Direction::Write, id)?;
+            Box::new(FileWriter::new(fd, offset, control))
+        }
         Kind::Pipe | Kind::Socket => Box::new(StreamWriter::new(fd, control)),
     };
     control.has_output();
@@ -158,6 +164,7 @@ enum Kind {
     File {
         offset: u64,
         size: u64,
+        id: FileId,
     },
     Pipe,
     /// connected, SOCK_STREAM
@@ -198,6 +205,7 @@ fn look(fd: &OwnedFd, direction: Direction, what: &str) -> Result<Kind, Failure>
             Ok(Kind::File {
                 offset: tell(fd).map_err(unknown)?,
                 size: u64::try_from(stat.st_size).unwrap_or(0),
+                id: (stat.st_dev, stat.st_ino),
             })
         }
         FileType::Fifo => Ok(Kind::Pipe),
@@ -228,10 +236,13 @@ fn source(
         Kind::Null => Err(Failure::invalid(format!(
             "{what} is /dev/null: pass a pipe or a file"
         ))),
-        Kind::File { offset, size } => Ok((
-            Box::new(FileReader::new(fd, offset, control)),
-            Some(size.saturating_sub(offset)),
-        )),
+        Kind::File { offset, size, id } => {
+            control.uses(Direction::Read, id)?;
+            Ok((
+                Box::new(FileReader::new(fd, offset, control)),
+                Some(size.saturating_sub(offset)),
+            ))
+        }
         Kind::Pipe | Kind::Socket => Ok((Box::new(StreamReader::new(fd, control, deadline)), None)),
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use privyseal_smime::{Input, Result};
+use privyseal_smime::{Error, Input, Result};
 
 use super::Control;
 
@@ -11,13 +11,18 @@ use super::Control;
 pub(super) struct Counting<R> {
     inner: R,
     control: Arc<Control>,
+    /// of a file, when it came
+    size: Option<u64>,
+    read: u64,
 }
 
 impl<R> Counting<R> {
-    pub fn new(inner: R, control: &Arc<Control>) -> Self {
+    pub fn new(inner: R, size: Option<u64>, control: &Arc<Control>) -> Self {
         Counting {
             inner,
             control: control.clone(),
+            size,
+            read: 0,
         }
     }
 }
@@ -26,6 +31,8 @@ impl<R: Read> Read for Counting<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.control.advance(read);
+        self.read = sum(self.read, read);
+        is_as_it_was(self.read, read == 0 && !buffer.is_empty(), self.size)?;
         Ok(read)
     }
 }
@@ -79,13 +86,26 @@ impl Read for CountedPass<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.control.advance(read);
-        self.read = self
-            .read
-            .saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
-        if read == 0 && !buffer.is_empty() && self.size.is_none() {
+        self.read = sum(self.read, read);
+        let at_end = read == 0 && !buffer.is_empty();
+        is_as_it_was(self.read, at_end, *self.size)?;
+        if at_end && self.size.is_none() {
             *self.size = Some(self.read);
             self.control.expect(self.read);
         }
         Ok(read)
     }
+}
+
+/// Refuses a file that has another length than when it came: one that is written to all the time would never end, and half of
+/// one that is just replaced is not what was meant.
+fn is_as_it_was(read: u64, at_end: bool, size: Option<u64>) -> Result<()> {
+    match size {
+        Some(size) if read > size || at_end && read < size => Err(Error::InputChanged),
+        _ => Ok(()),
+    }
+}
+
+fn sum(before: u64, read: usize) -> u64 {
+    before.saturating_add(u64::try_from(read).unwrap_or(u64::MAX))
 }

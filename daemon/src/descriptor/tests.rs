@@ -333,7 +333,7 @@ fn cancel_ends_work_on_files_too() {
     let mut input = input(shared(&client), &control, spool.path())
         .unwrap()
         .unwrap();
-    let mut writer = output(shared(&client), &control).unwrap().unwrap();
+    let mut writer = output(shared(&file(b"", 0)), &control).unwrap().unwrap();
     control.cancel();
     let read = input.pass().and_then(|mut p| Ok(p.read(&mut [0; 8])?));
     assert!(matches!(read, Err(Error::Cancelled)));
@@ -364,6 +364,49 @@ fn a_small_file_is_read_up_to_its_limit() {
     let (read_end, write_end) = pipe();
     File::from(write_end).write_all(b"abc").unwrap();
     assert_eq!(files.read(read_end, 3).unwrap(), b"abc");
+}
+
+#[test]
+fn a_file_that_is_read_is_not_written_by_the_same_job() {
+    let client = file(b"message", 0);
+    for reads_first in [true, false] {
+        let control = control();
+        let read = || reader(shared(&client), &control).map(|_| ());
+        let write = || output(shared(&client), &control).map(|_| ());
+        let (first, second) = match reads_first {
+            true => (read(), write()),
+            false => (write(), read()),
+        };
+        first.unwrap();
+        let refused = second.unwrap_err();
+        assert_eq!(refused.name, ErrorName::InvalidArgument);
+        assert!(refused.message.contains("same file"), "{refused:?}");
+    }
+    let control = control();
+    input(shared(&client), &control, Path::new("/nonexistent")).unwrap();
+    assert!(output(shared(&client), &control).is_err());
+    output(shared(&file(b"", 0)), &control).unwrap();
+    // read twice: a message and its content
+    reader(shared(&client), &control).unwrap();
+}
+
+#[test]
+fn a_file_that_grows_or_shrinks_is_noticed() {
+    let read = |mut from: Box<dyn Read + Send + '_>| {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).map_err(smime).map(|_| bytes)
+    };
+    for length in [0u64, 3, 5] {
+        let client = file(b"four", 0);
+        let once = reader(shared(&client), &control()).unwrap();
+        let mut passes = input(shared(&client), &control(), Path::new("/nonexistent"))
+            .unwrap()
+            .unwrap();
+        client.set_len(length).unwrap();
+        assert!(matches!(read(once), Err(Error::InputChanged)), "{length}");
+        let pass = read(passes.pass().unwrap());
+        assert!(matches!(pass, Err(Error::InputChanged)), "{length}");
+    }
 }
 
 #[test]
