@@ -211,17 +211,18 @@ impl Attempt<'_> {
         }
     }
 
+    /// Every entry is one C_Login: what may be the last try is confirmed before the PIN is asked for.
     fn by_prompt(&self) -> Result<(), Failure> {
         let mut last = self.info.pin_final_try;
-        if last {
-            self.confirm_last()?;
-        }
-        let mut error = last.then(|| "This is the last try.".to_owned());
+        let mut error: Option<String> = None;
         let mut failure = cancelled();
-        let mut entries = 0;
-        while entries < ENTRIES_MAX {
+        for _ in 0..ENTRIES_MAX {
+            if last {
+                self.confirm_last()?;
+                let before = error.map(|error| format!("{error}. ")).unwrap_or_default();
+                error = Some(format!("{before}This is the last try."));
+            }
             let pin = self.ask(error.take())?;
-            entries = entries.saturating_add(1);
             if self.request.job.is_cancelled() {
                 return Err(cancelled());
             }
@@ -234,19 +235,23 @@ impl Attempt<'_> {
                 ErrorName::BadPin | ErrorName::BadPinFewTriesLeft | ErrorName::PinInvalid
                     if !last =>
                 {
+                    last = failure.name == ErrorName::BadPinFewTriesLeft || self.is_last();
                     error = Some(failure.message.clone());
                 }
-                ErrorName::BadPinFinalTry if !last => {
-                    if entries < ENTRIES_MAX {
-                        self.confirm_last()?;
-                        last = true;
-                        error = Some("This is the last try.".to_owned());
-                    }
-                }
+                // somebody else spent a try meanwhile: the PIN was not sent
+                ErrorName::BadPinFinalTry if !last => last = true,
                 _ => return Err(failure),
             }
         }
         Err(failure)
+    }
+
+    /// Whether one try is left, as far as the token or our own count tells.
+    fn is_last(&self) -> bool {
+        let tokens = self.module.tokens();
+        tokens
+            .iter()
+            .any(|token| token.id == self.info.id && token.pin_final_try)
     }
 
     fn ask(&self, error: Option<String>) -> Result<zeroize::Zeroizing<Vec<u8>>, Failure> {

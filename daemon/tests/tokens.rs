@@ -329,6 +329,23 @@ async fn a_wrong_entry_is_asked_again_and_three_are_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_try_is_confirmed_before_the_pin_is_typed_and_what_was_typed_is_sent() {
+    let person = Person::new(&format!("wrong-one\nwrong-two\n{PIN}\n"));
+    let world = World::with_token_and_pinentry(&person.program());
+    let client = with_display(&world).await;
+    let (path, _) = token(&world, &client).await;
+    let (response, results) = unlock(&client, &path, interactive()).await;
+    assert_eq!(response, 0, "{results:?}");
+    let asked = person.asked();
+    let questions: Vec<_> = asked
+        .lines()
+        .filter(|line| ["GETPIN", "CONFIRM"].contains(line))
+        .collect();
+    assert_eq!(questions, ["GETPIN", "GETPIN", "CONFIRM", "GETPIN"]);
+    assert!(asked.contains("This is the last try."), "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_who_says_no_cancels_and_nobody_is_asked_who_may_not_be() {
     let person = Person::new("");
     let world = World::with_token_and_pinentry(&person.program());
