@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use privyseal_proto::{BUS_NAME, Failure};
+use privyseal_proto::BUS_NAME;
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -48,12 +48,24 @@ async fn main() -> Result<(), String> {
     // before anything else, so that no signal is lost
     let mut signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let worker = process::worker()?;
-    let config = Arc::new(config::load().map_err(|e| e.to_string())?);
+    let (service, connection, config) = tokio::select! {
+        begun = begin() => begun?,
+        () = signals.stop() => {
+            tracing::info!("stopped before it began");
+            return Ok(());
+        }
+    };
+    start_modules(service.registry.clone(), config, worker);
+    serve(&mut signals, &service, &connection).await;
+    stop(&service, &connection).await;
+    Ok(())
+}
+
+/// Reads the configuration and takes the name.
+async fn begin() -> Result<(Arc<Service>, Connection, Arc<Config>), String> {
     let spool = config::spool_dir().map_err(|e| e.to_string())?;
     let registry = Registry::new();
-    let environment = load(config.clone(), registry.clone())
-        .await
-        .map_err(|failure| failure.message)?;
+    let (config, environment) = load(registry.clone()).await?;
     let unlocker = Unlocker::new(
         registry.clone(),
         Handle::current(),
@@ -64,29 +76,37 @@ async fn main() -> Result<(), String> {
     tokio::spawn(bus::follow(service.clone(), connection.clone()));
     notify(&[NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{BUS_NAME} is served");
-    start_modules(registry, config, worker);
+    Ok((service, connection, config))
+}
 
+/// Until a signal, or the bus, says that it is over.
+async fn serve(signals: &mut Signals, service: &Arc<Service>, connection: &Connection) {
     loop {
         tokio::select! {
             what = signals.next() => match what {
-                Wish::Stop => break,
-                Wish::Reload => reload(&service).await,
+                Wish::Stop => return,
+                Wish::Reload => tokio::select! {
+                    () = reload(service) => {}
+                    () = signals.stop() => return,
+                },
             },
             () = connection.closed() => {
                 tracing::info!("the bus is gone");
-                break;
+                return;
             }
         }
     }
-    stop(&service, &connection).await;
-    Ok(())
 }
 
-/// Reads what the configuration points to; it may be much, and on a slow disk.
-async fn load(config: Arc<Config>, registry: Arc<Registry>) -> Result<Environment, Failure> {
-    tokio::task::spawn_blocking(move || Environment::load(config, registry))
-        .await
-        .map_err(|error| Failure::invalid(error.to_string()))?
+/// Reads the configuration and what it points to; it may be much, and on a slow disk.
+async fn load(registry: Arc<Registry>) -> Result<(Arc<Config>, Environment), String> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let config = Arc::new(config::load().map_err(|e| e.to_string())?);
+        let environment =
+            Environment::load(config.clone(), registry).map_err(|failure| failure.message)?;
+        Ok((config, environment))
+    });
+    reading.await.map_err(|error| error.to_string())?
 }
 
 /// In the background: a slow module delays nothing.
@@ -116,13 +136,11 @@ async fn reload(service: &Arc<Service>) {
 }
 
 async fn load_anew(service: &Service) -> Result<(), String> {
-    let config = config::load().map_err(|e| e.to_string())?;
-    let pinentry = config.pinentry.program.clone();
-    let environment = load(Arc::new(config), service.registry.clone())
-        .await
-        .map_err(|failure| failure.message)?;
+    let (config, environment) = load(service.registry.clone()).await?;
     service.set_environment(environment);
-    service.unlocker.set_pinentry(pinentry);
+    service
+        .unlocker
+        .set_pinentry(config.pinentry.program.clone());
     Ok(())
 }
 
@@ -196,6 +214,14 @@ impl Signals {
             _ = self.term.recv() => Wish::Stop,
             _ = self.int.recv() => Wish::Stop,
             _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+
+    /// Waits for the wish to stop; one to reload stays for [`Self::next`].
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
         }
     }
 }

@@ -38,6 +38,10 @@ pub struct World {
 }
 
 impl Process {
+    pub fn of(child: Child) -> Self {
+        Process(Some(child))
+    }
+
     pub fn id(&self) -> u32 {
         self.0.as_ref().unwrap().id()
     }
