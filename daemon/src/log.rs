@@ -30,7 +30,7 @@ pub fn start() {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
+    let _ = if is_journal() {
         builder.event_format(Journal).try_init()
     } else {
         builder
@@ -38,6 +38,25 @@ pub fn start() {
             .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .try_init()
     };
+}
+
+/// Whether stderr goes to the journal. The variable alone says little: whoever is started by a service inherits it, with a stderr
+/// that may lead elsewhere (systemd.exec(5)).
+fn is_journal() -> bool {
+    let (Ok(named), Ok(stderr)) = (
+        std::env::var("JOURNAL_STREAM"),
+        rustix::fs::fstat(std::io::stderr()),
+    ) else {
+        return false;
+    };
+    names(&named, stderr.st_dev, stderr.st_ino)
+}
+
+/// Whether `named` is `device:inode`, decimal.
+fn names(named: &str, device: u64, inode: u64) -> bool {
+    named
+        .split_once(':')
+        .is_some_and(|(d, i)| d.parse() == Ok(device) && i.parse() == Ok(inode))
 }
 
 /// One line an event, with the priority that sd-daemon(3) reads; the journal adds the time.
@@ -97,5 +116,18 @@ impl tracing::field::Visit for Line {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn the_journal_is_known_by_device_and_inode() {
+        assert!(names("9:13", 9, 13));
+        for other in ["9:14", "8:13", "", "1", "9:", ":13", "9:13:1", "0x9:13"] {
+            assert!(!names(other, 9, 13), "{other}");
+        }
     }
 }
