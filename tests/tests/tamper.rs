@@ -8,6 +8,8 @@
     reason = "a test may fail loudly"
 )]
 
+use std::time::{Duration, Instant};
+
 use privyseal_tests::World;
 use privyseal_tests::bytes::{Client, text};
 use privyseal_tests::table::Table;
@@ -119,15 +121,25 @@ fn a_flipped_bit_in_a_gcm_message_writes_not_a_byte() {
         .encrypt(MAIL, &["alice@example.org"], &[("format", "der")])
         .unwrap();
     assert_eq!(client.decrypt(&message).unwrap().0, MAIL);
+    let mut client = client;
+    let mut failures = 0;
     let mut table = Table::new("GCM, one flipped bit");
     for at in 0..message.len() * 8 {
         let mut bent = message.clone();
         bent[at / 8] ^= 1 << (at % 8);
+        // a connection is slowed down after five failures
+        if failures == 5 {
+            client = Client::connect(world.bus_address());
+            failures = 0;
+        }
         // an unsigned version number or the like may not matter: then the plaintext is as it was
         let result = match client.decrypt(&bent) {
             Ok((plain, _)) if plain == MAIL => Ok(()),
             Ok((plain, _)) => Err(format!("{} bytes of something else", plain.len())),
-            Err(_) => Ok(()),
+            Err(_) => {
+                failures += 1;
+                Ok(())
+            }
         };
         table.cell(&format!("bit {at}"), result);
     }
@@ -151,4 +163,40 @@ fn a_flipped_bit_in_a_gcm_message_writes_not_a_byte() {
         .filter(|e| e.file_name().to_string_lossy().contains("out.txt"))
         .collect();
     assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn failures_one_after_the_other_look_alike_by_call_and_by_job() {
+    let world = World::unlocked();
+    let client = Client::connect(world.bus_address());
+    let (message, _) = client
+        .encrypt(MAIL, &["alice@example.org"], &[("format", "der")])
+        .unwrap();
+    let mut bent = message.clone();
+    *bent.last_mut().unwrap() ^= 1;
+    let begun = Instant::now();
+    for _ in 0..8 {
+        let (name, _) = client.decrypt(&bent).unwrap_err();
+        assert_eq!(name, "org.privyseal1.Error.DecryptionFailed");
+    }
+    // 250 ms, 500 ms, 1 s
+    assert!(begun.elapsed() >= Duration::from_millis(1750));
+    // a success is slow as well, but no failure, and the failures of one connection are not another's
+    assert_eq!(client.decrypt(&message).unwrap().0, MAIL);
+    let begun = Instant::now();
+    let other = Client::connect(world.bus_address());
+    assert_eq!(other.decrypt(&message).unwrap().0, MAIL);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    world.write("bent.p7m", &bent);
+    for _ in 0..8 {
+        let failed = world
+            .privyseal(["decrypt", "bent.p7m", "--json"])
+            .fails_with(1);
+        assert!(
+            failed
+                .stderr
+                .contains("org.privyseal1.Error.DecryptionFailed"),
+            "{failed:?}"
+        );
+    }
 }

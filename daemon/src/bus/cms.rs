@@ -14,7 +14,7 @@ use zbus::message::Header;
 use zbus::{OwnedObjectPath, OwnedVariant, Variant, interface};
 
 use super::{Service, at_once, blocking, ending, job};
-use crate::client::{Caller, sender};
+use crate::client::Caller;
 use crate::descriptor::{self, Control, Files};
 use crate::job::Job;
 use crate::operation::{Call, Environment, Options, Unlock};
@@ -341,11 +341,16 @@ impl Cms {
             service.loaded(job)?;
             let environment = service.environment();
             let interactive = caller.interactive(options.interactive);
-            work(Work {
+            if call == Call::Decrypt {
+                service.pause(job, service.throttled(&caller))?;
+            }
+            let result = work(Work {
                 environment: &environment,
                 options: &options,
                 unlock: &|own, purpose| unlock(&service, &caller, interactive, job, own, purpose),
-            })
+            });
+            service.count(&caller, &result);
+            result
         })
         .await
     }
@@ -370,12 +375,20 @@ impl Cms {
             ));
         }
         let begun = Instant::now();
-        let _turn = self.service.turns.take(sender(header)?).await?;
+        let caller = self.service.clients.caller(header)?;
+        let _turn = self.service.turns.take(&caller.name).await?;
         // before it takes a place that others wait for
         let options = match options.values().any(brings_files) {
             true => at_once(|| Options::parse(call, options, &Files::at_once()))?,
             false => Options::parse(call, options, &Files::at_once())?,
         };
+        if call == Call::Decrypt {
+            let wait = self.service.throttled(&caller);
+            // the timer would make a millisecond of nothing
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+        }
         let _permit = self.service.bytes.acquire().await.map_err(|_| ending())?;
         self.service.registry.loaded().await;
         let environment = self.service.environment();
@@ -393,9 +406,10 @@ impl Cms {
             )?;
             Ok((ByteBuf::from(output), results))
         });
+        self.service.count(&caller, &answer);
         tracing::debug!(
             op,
-            peer = sender(header)?,
+            peer = caller.name,
             us = begun.elapsed().as_micros(),
             error = answer.as_ref().err().map(|failure| failure.name.short()),
             "answered"

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use privyseal_proto::{BUS_NAME, ErrorName, Failure, OBJECTS_PATH, ROOT_PATH};
 use tokio::runtime::Handle;
@@ -12,10 +12,11 @@ use zbus::Connection;
 use zbus::export::ordered_stream::OrderedStreamExt;
 use zbus::fdo::{DBusProxy, ObjectManager, RequestNameFlags};
 
-use crate::client::Clients;
+use crate::client::{Caller, Clients};
 use crate::job::{Job, Jobs};
 use crate::operation::Environment;
 use crate::registry::Registry;
+use crate::throttle::Throttle;
 use crate::turns::Turns;
 use crate::unlock::Unlocker;
 
@@ -48,6 +49,7 @@ pub struct Service {
     pub spool: PathBuf,
     environment: RwLock<Arc<Environment>>,
     turns: Turns,
+    throttle: Throttle,
     bytes: Semaphore,
     chores: Semaphore,
     /// the snapshot that the objects show
@@ -71,6 +73,7 @@ impl Service {
             spool,
             environment: RwLock::new(Arc::new(environment)),
             turns: Turns::new(CALLS_PER_CONNECTION),
+            throttle: Throttle::default(),
             bytes: Semaphore::new(BYTES_AT_WORK),
             chores: Semaphore::new(CHORES_AT_WORK),
             shown: watch::Sender::new(0),
@@ -118,6 +121,35 @@ impl Service {
         self.runtime.block_on(async {
             tokio::select! {
                 () = self.registry.loaded() => Ok(()),
+                () = job.cancelled() => Err(Failure::new(ErrorName::Cancelled, "cancelled")),
+            }
+        })
+    }
+
+    /// How long a decryption must wait that this caller asks for now.
+    fn throttled(&self, caller: &Caller) -> Duration {
+        self.throttle
+            .wait(&caller.name, caller.context.uid, Instant::now())
+    }
+
+    /// Remembers it when a decryption failed.
+    fn count<T>(&self, caller: &Caller, result: &Result<T, Failure>) {
+        if let Err(failure) = result
+            && failure.name == ErrorName::DecryptionFailed
+        {
+            self.throttle
+                .failed(&caller.name, caller.context.uid, Instant::now());
+        }
+    }
+
+    /// For a job's thread: waits, unless the job is cancelled.
+    fn pause(&self, job: &Job, time: Duration) -> Result<(), Failure> {
+        if time.is_zero() {
+            return Ok(());
+        }
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(time) => Ok(()),
                 () = job.cancelled() => Err(Failure::new(ErrorName::Cancelled, "cancelled")),
             }
         })
