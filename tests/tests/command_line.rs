@@ -246,6 +246,25 @@ fn verdicts_and_exit_codes() {
         .privyseal(["verify", "signed.eml", "--sender", "alice@example.org"])
         .ok();
 
+    // what a reader takes for the sender must be the signer, all of it
+    for (head, code) in [
+        ("From: Alice <alice@example.org>", 0),
+        (
+            "From: Mallory <mallory@example.org>\r\nSender: alice@example.org",
+            3,
+        ),
+        ("From: mallory@example.org, alice@example.org", 3),
+        ("From: mallory@example.org: alice@example.org;", 3),
+        ("From: mallory@example.org:;", 3),
+        ("From:", 3),
+    ] {
+        let mut message = format!("{head}\r\n").into_bytes();
+        message.extend(world.read("signed.eml"));
+        world.write("claims.eml", &message);
+        let seen = world.privyseal(["verify", "claims.eml", "--json"]);
+        assert_eq!(seen.code, code, "{head}: {}", seen.text());
+    }
+
     // changed, not signed, not even a message, another anchor, another time, revoked
     let tampered = String::from_utf8(world.read("signed.eml"))
         .unwrap()
