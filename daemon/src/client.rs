@@ -63,9 +63,18 @@ impl Clients {
         })
     }
 
+    /// A context of this connection is on its way, as soon as the bus has said who it is.
+    pub fn expect(&self, name: &str) {
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.entry(name.to_owned()).or_default();
+    }
+
+    /// Sets what was expected; does nothing when the connection has left since.
     pub fn set(&self, name: &str, context: Context) {
         let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        contexts.insert(name.to_owned(), Arc::new(context));
+        if let Some(slot) = contexts.get_mut(name) {
+            *slot = Arc::new(context);
+        }
     }
 
     pub fn depart(&self, name: &str) {
@@ -173,6 +182,20 @@ mod tests {
             context(bad, 1000).unwrap_err();
         }
         context(one("application", "a".repeat(TEXT).into()), 1000).unwrap();
+    }
+
+    #[test]
+    fn a_context_that_comes_after_its_connection_left_is_not_kept() {
+        let clients = Clients::default();
+        let kept = |name| clients.contexts.lock().unwrap().contains_key(name);
+        clients.expect(":1.1");
+        clients.expect(":1.2");
+        clients.depart(":1.1");
+        for name in [":1.1", ":1.2"] {
+            clients.set(name, Context::default());
+        }
+        assert!(!kept(":1.1"));
+        assert!(kept(":1.2"));
     }
 
     #[test]

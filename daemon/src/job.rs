@@ -120,6 +120,12 @@ impl Job {
         ended.clone()
     }
 
+    /// Ends when nobody holds the job any more: it was released, its owner has left, or it was one too many.
+    pub fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut outcome = self.outcome.subscribe();
+        async move { while outcome.changed().await.is_ok() {} }
+    }
+
     /// Ends the job. Work that failed after a cancel was cancelled, whatever it says.
     fn finish(&self, result: Result<Dict, Failure>) -> Arc<Outcome> {
         let result = match result {
@@ -128,6 +134,8 @@ impl Job {
         };
         let outcome = Arc::new(Outcome::of(result));
         *lock(&self.state) = State::Done;
+        // it may be kept for a minute, and there may be hundreds
+        self.control.close();
         self.outcome.send_replace(Some(outcome.clone()));
         outcome
     }
@@ -227,6 +235,14 @@ impl Jobs {
             job,
             jobs: self.clone(),
         })
+    }
+
+    /// Whether a job is on the list: not released, and its owner not gone.
+    pub fn is_known(&self, job: &Arc<Job>) -> bool {
+        lock(&self.table)
+            .known
+            .get(&job.path)
+            .is_some_and(|j| Arc::ptr_eq(j, job))
     }
 
     /// Takes a job off the list; false: it was off already. A job at work is cancelled.

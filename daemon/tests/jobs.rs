@@ -12,9 +12,10 @@ mod common;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
-use common::{DEADLINE, World, cms, error_name, job, null, pipe, read_to_end};
-use privyseal_proto::limits::{BYTES_CALL, JOBS_PER_CONNECTION, WAIT_MAX};
+use common::{DEADLINE, World, cms, error_name, job, manager, null, pipe, read_to_end};
+use privyseal_proto::limits::{BYTES_CALL, JOBS_PER_CONNECTION, RESULTS_PER_CONNECTION, WAIT_MAX};
 use privyseal_proto::{Dict, job_path};
 use serde_bytes::Bytes;
 use zbus::export::ordered_stream::OrderedStreamExt;
@@ -169,6 +170,90 @@ async fn a_connection_that_leaves_takes_its_jobs_along() {
         error_name(job(&other, path).await.wait(0).await),
         "org.freedesktop.DBus.Error.UnknownObject"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_short_jobs_leave_no_descriptor_behind() {
+    let world = World::with_descriptors(128);
+    let client = world.connect().await;
+    let cms = cms(&client).await;
+    let null = null();
+    for round in 0..2000 {
+        let path = cms
+            .verify(
+                null.as_fd().into(),
+                null.as_fd().into(),
+                null.as_fd().into(),
+                HashMap::new(),
+            )
+            .await
+            .unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let mine = job(&client, path).await;
+        mine.wait(WAIT_MAX).await.unwrap();
+        mine.release().await.unwrap();
+    }
+    // also when nobody releases: results are kept, descriptors are not
+    for round in 0..RESULTS_PER_CONNECTION {
+        let call = cms.verify(
+            null.as_fd().into(),
+            null.as_fd().into(),
+            null.as_fd().into(),
+            HashMap::new(),
+        );
+        let path = call
+            .await
+            .unwrap_or_else(|error| panic!("round {round}: {error}"));
+        job(&client, path).await.wait(WAIT_MAX).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_leaves_before_its_job_begins_leaves_nothing_behind() {
+    let world = World::start();
+    let other = world.connect().await;
+    let manager = manager(&other).await;
+    manager.version().await.unwrap();
+    let before = world.descriptors();
+    let mut anchors = Vec::new();
+    for _ in 0..8 {
+        let client = world.connect().await;
+        let (reader, writer) = pipe();
+        let null = null();
+        let cms = cms(&client).await;
+        let call = cms.verify(
+            null.as_fd().into(),
+            null.as_fd().into(),
+            null.as_fd().into(),
+            HashMap::from([("trust-anchors", vec![zbus::Fd::from(reader.as_fd())].into())]),
+        );
+        // the call is on its way once the second one is answered
+        let second = async {
+            let manager = common::manager(&client).await;
+            manager.version().await.unwrap();
+        };
+        tokio::select! {
+            biased;
+            answer = call => panic!("the anchors have not come yet: {answer:?}"),
+            () = second => {}
+        }
+        client.close().await.unwrap();
+        anchors.push(writer);
+    }
+    // the anchors come now, too late
+    drop(anchors);
+    let deadline = Instant::now() + DEADLINE;
+    while world.descriptors() > before {
+        assert!(Instant::now() < deadline, "{}", world.log());
+        manager.loading().await.unwrap();
+    }
+    let introspection = zbus::fdo::IntrospectableProxy::builder(&other)
+        .destination("org.privyseal1")
+        .path("/org/privyseal1")
+        .build()
+        .await
+        .unwrap();
+    let xml = introspection.introspect().await.unwrap();
+    assert!(!xml.contains("<node name=\"job\""), "{xml}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,6 +134,7 @@ pub async fn launch(
             error,
             "job ended"
         );
+        drop(job);
         complete(&service, running, result).await;
     });
     Ok(path)
@@ -167,6 +168,11 @@ async fn publish(service: &Arc<Service>, job: &Arc<Job>) -> Result<(), Failure> 
         return Err(super::ending());
     };
     match connection.object_server().at(&job.path, object).await {
+        // the owner may have left since the job was made: nobody else would take it off again
+        Ok(None) if !service.jobs.is_known(job) => {
+            unpublish(service, job).await;
+            Err(Failure::new(ErrorName::Cancelled, "cancelled"))
+        }
         Ok(None) => Ok(()),
         Ok(Some(_)) => Err(Failure::new(
             ErrorName::Busy,
@@ -191,8 +197,13 @@ async fn complete(service: &Arc<Service>, running: Running, result: Result<Dict,
         let emitter = emitter.set_destination(owner.into());
         unsent(JobObject::completed(&emitter, outcome.response as u32).await);
     }
-    tokio::time::sleep(Duration::from_secs(RESULTS_KEPT)).await;
-    remove(service, &job).await;
+    // a client that releases its jobs leaves nothing of them here
+    let (gone, kept) = (job.gone(), Arc::downgrade(&job));
+    drop((job, outcome));
+    let _ = tokio::time::timeout(Duration::from_secs(RESULTS_KEPT), gone).await;
+    if let Some(job) = kept.upgrade() {
+        remove(service, &job).await;
+    }
 }
 
 async fn remove(service: &Arc<Service>, job: &Arc<Job>) {

@@ -32,9 +32,15 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Failure> {
         let name = sender(&header)?;
-        let uid = uid_of(connection, name)
-            .await
-            .map_err(|error| Failure::invalid(format!("who is {name}? {error}")))?;
+        // before the bus is asked: a connection that leaves meanwhile must not come back
+        self.service.clients.expect(name);
+        let uid = match uid_of(connection, name).await {
+            Ok(uid) => uid,
+            Err(error) => {
+                self.service.clients.depart(name);
+                return Err(Failure::invalid(format!("who is {name}? {error}")));
+            }
+        };
         let context = client::context(context, uid)?;
         tracing::debug!(
             op = "set-context",

@@ -1,8 +1,8 @@
 //! What a job and its streams share: cancel, deadline, progress.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use privyseal_proto::{ErrorName, Failure};
@@ -15,8 +15,8 @@ use super::PROGRESS;
 /// Shared between a job and its streams: cancel from outside, bytes done.
 pub struct Control {
     cancelled: AtomicBool,
-    /// readable once cancelled, and never read: it wakes every poll there is and will be
-    wake: OwnedFd,
+    /// readable once cancelled, and never read: it wakes every poll there is and will be; gone when the job has ended
+    wake: Mutex<Option<Arc<OwnedFd>>>,
     /// for the next byte
     deadline: Duration,
     done: AtomicU64,
@@ -42,7 +42,7 @@ impl Control {
         })?;
         Ok(Arc::new(Control {
             cancelled: AtomicBool::new(false),
-            wake,
+            wake: Mutex::new(Some(Arc::new(wake))),
             deadline,
             done: AtomicU64::new(0),
             size: AtomicU64::new(0),
@@ -55,8 +55,15 @@ impl Control {
     /// Ends everything that uses this control, also what waits in poll. For good.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
-        // cannot fail: one is added to a counter that nobody reads, once or a few times
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        if let Some(wake) = &*self.wake() {
+            // cannot fail: one is added to a counter that nobody reads, once or a few times
+            let _ = rustix::io::write(wake, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// The job has ended: its descriptor is given back, progress stays. A wait that comes yet ends as if cancelled.
+    pub fn close(&self) {
+        self.wake().take();
     }
 
     pub fn is_cancelled(&self) -> bool {
@@ -108,8 +115,11 @@ impl Control {
         flags: PollFlags,
         deadline: &Deadline,
     ) -> Result<(), Error> {
+        let Some(wake) = self.wake().clone() else {
+            return Err(Error::Cancelled);
+        };
         let mut fds = [
-            PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(fd, flags),
         ];
         let ready = poll(&mut fds, deadline).map_err(|e| Error::Io(e.into()))?;
@@ -118,6 +128,15 @@ impl Control {
             true => Ok(()),
             false => Err(Error::Timeout),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_descriptor(&self) -> bool {
+        self.wake().is_some()
+    }
+
+    fn wake(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
+        self.wake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn expect(&self, bytes: u64) {

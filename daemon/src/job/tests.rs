@@ -46,6 +46,29 @@ fn a_handle_token_in_use_is_refused_and_free_after_release() {
 }
 
 #[test]
+fn a_job_whose_owner_left_is_not_known() {
+    let jobs = Arc::new(Jobs::default());
+    let running = begin(&jobs, ":1.1", None).unwrap();
+    assert!(jobs.is_known(&running.job));
+    jobs.depart(":1.1");
+    assert!(!jobs.is_known(&running.job));
+    assert_eq!(name(begin(&jobs, ":1.1", None)), ErrorName::Cancelled);
+}
+
+#[tokio::test]
+async fn a_job_that_was_released_is_gone_and_one_that_ended_holds_no_descriptor() {
+    let jobs = Arc::new(Jobs::default());
+    let running = begin(&jobs, ":1.1", None).unwrap();
+    let job = running.job.clone();
+    let gone = job.gone();
+    running.finish(Ok(Dict::new()));
+    assert!(!job.control.has_descriptor());
+    assert!(jobs.forget(&job));
+    drop(job);
+    gone.await;
+}
+
+#[test]
 fn handle_tokens_have_1_to_64_letters_digits_or_underscores() {
     for (token, fits) in [
         ("", false),

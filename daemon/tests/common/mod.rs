@@ -34,6 +34,7 @@ pub struct World {
     notify: UnixDatagram,
     folder: TempDir,
     token: bool,
+    descriptors: Option<u32>,
 }
 
 impl Process {
@@ -80,23 +81,29 @@ impl Drop for Process {
 impl World {
     /// A daemon without any module.
     pub fn start() -> Self {
-        Self::new(None)
+        Self::new(None, None)
     }
 
     /// A daemon with a SoftHSM token.
     pub fn with_token() -> Self {
-        Self::new(Some(""))
+        Self::new(Some(""), None)
     }
 
     /// Likewise, and this is how it asks for PINs.
     pub fn with_token_and_pinentry(program: &Path) -> Self {
-        Self::new(Some(&format!(
+        let pinentry = format!(
             "\n[pinentry]\nprogram = {:?}\n",
             program.display().to_string()
-        )))
+        );
+        Self::new(Some(&pinentry), None)
     }
 
-    fn new(token: Option<&str>) -> Self {
+    /// A daemon without any module that can have so many descriptors open.
+    pub fn with_descriptors(most: u32) -> Self {
+        Self::new(None, Some(most))
+    }
+
+    fn new(token: Option<&str>, descriptors: Option<u32>) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("privyseald-test.")
             .tempdir()
@@ -129,6 +136,7 @@ impl World {
             notify,
             folder,
             token: token.is_some(),
+            descriptors,
         };
         world.daemon = world.start_daemon();
         let told = world.told();
@@ -157,7 +165,15 @@ impl World {
         } else {
             root.join("privyseal.toml")
         };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_privyseald"));
+        let daemon = env!("CARGO_BIN_EXE_privyseald");
+        let mut command = match self.descriptors {
+            Some(most) => {
+                let mut prlimit = Command::new("prlimit");
+                prlimit.arg(format!("--nofile={most}")).arg(daemon);
+                prlimit
+            }
+            None => Command::new(daemon),
+        };
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
@@ -197,6 +213,13 @@ impl World {
 
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder().join("log")).unwrap_or_default()
+    }
+
+    /// Descriptors that the daemon has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.daemon.id()))
+            .unwrap()
+            .count()
     }
 
     /// A client of its own.
