@@ -7,7 +7,10 @@ packages=(
     pkg-config
     ca-certificates  # crates are fetched over TLS
     softhsm2         # the token of demo and tests
-    opensc           # pkcs11-tool, a witness in the tests
+    opensc           # pkcs11-tool, a witness in the tests; opensc-pkcs11.so and opensc-tool of the tests with cards
+    pcscd            # readers of the tests with cards
+    vsmartcard-vpcd  # two virtual readers for it
+    python3-cryptography # the cards themselves are an emulator in Python
     openssl          # the witness for everything that Privyseal makes
     dbus-daemon      # a private bus (dbus-run-session)
     dbus-bin         # dbus-send, dbus-monitor

@@ -12,6 +12,7 @@ mod pinentry;
 mod process;
 mod registry;
 mod run;
+mod turns;
 mod unlock;
 
 use std::path::PathBuf;

@@ -12,11 +12,12 @@ mod common;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::{DEADLINE, World, cms, error_name, job, manager, null, pipe, read_to_end};
 use privyseal_proto::limits::{BYTES_CALL, JOBS_PER_CONNECTION, RESULTS_PER_CONNECTION, WAIT_MAX};
 use privyseal_proto::{Dict, job_path};
+use rustix::process::Signal;
 use serde_bytes::Bytes;
 use zbus::export::ordered_stream::OrderedStreamExt;
 use zbus::{Connection, OwnedObjectPath, Variant};
@@ -284,6 +285,51 @@ async fn what_is_wrong_with_a_call_is_said_at_once() {
     for _ in 0..JOBS_PER_CONNECTION {
         endless(&client, &null(), HashMap::new()).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_answers_at_once_waits_for_no_pipe_in_its_options() {
+    let world = World::start();
+    let (greedy, other) = (world.connect().await, world.connect().await);
+    let (reader, _silent) = pipe();
+    let cms = cms(&greedy).await;
+    for _ in 0..64 {
+        let anchors = vec![zbus::Fd::from(reader.as_fd())];
+        let options = HashMap::from([("trust-anchors", anchors.into())]);
+        let refused = cms.verify_bytes(Bytes::new(b"x"), options).await;
+        assert_eq!(error_name(refused), "InvalidArgument");
+    }
+    let other = common::cms(&other).await;
+    other
+        .verify_bytes(Bytes::new(b"x"), HashMap::new())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_options_do_not_come_keeps_no_daemon_alive() {
+    let mut world = World::start();
+    let client = world.connect().await;
+    let (reader, _silent) = pipe();
+    let (null, cms, manager) = (null(), cms(&client).await, manager(&client).await);
+    let anchors = vec![zbus::Fd::from(reader.as_fd())];
+    let call = cms.verify(
+        null.as_fd().into(),
+        null.as_fd().into(),
+        null.as_fd().into(),
+        HashMap::from([("trust-anchors", anchors.into())]),
+    );
+    tokio::select! {
+        biased;
+        answer = call => panic!("the anchors have not come: {answer:?}"),
+        loading = manager.loading() => { loading.unwrap(); }
+    }
+    let begun = Instant::now();
+    world.daemon.signal(Signal::TERM);
+    let (status, _) = world.daemon.wait();
+    assert_eq!(status.code(), Some(0), "{}", world.log());
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(!world.log().contains("did not end in time"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

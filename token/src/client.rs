@@ -1,27 +1,33 @@
-//! One supervised module: its worker process, what it last told, and the calls to it.
+//! One supervised module: its worker processes, what they last told, and the calls to them.
 //!
-//! A supervisor thread starts the worker, polls it, ends calls that take too long, and starts a new worker when one has died.
-//! Callers' threads write their requests themselves; a reader thread hands the answers out.
+//! A supervisor thread starts a worker, polls it, ends calls that take too long, and starts a new worker when one has died.
+//! Callers' threads write their requests themselves; a reader thread hands the answers out. A module has one worker, or, where
+//! its own lock would make one card wait for another (see `quirks`), one for each PC/SC reader.
 
+mod lanes;
 mod link;
+mod readers;
 mod shared;
 mod spawn;
 mod supervisor;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::protocol::{Answer, Call, Secret};
+use crate::quirks;
 use crate::{
     KeyRef, ModuleConfig, ModuleInfo, SignScheme, TokenCertificate, TokenId, TokenInfo,
     UnwrapScheme,
 };
-use shared::{Shared, lock};
+use lanes::Lanes;
+use readers::Watch;
+use shared::{Setup, lock};
 
 /// Time from a request's start in the module to the worker's end.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -55,15 +61,16 @@ pub enum Event {
     Tokens,
 }
 
-/// A module's supervisor. Dropping it ends the worker (after C_Logout on every token).
+/// A module's supervisor. Dropping it ends the workers (after C_Logout on every token).
 pub struct Module {
-    shared: Arc<Shared>,
-    supervisor: Mutex<Option<JoinHandle<()>>>,
+    lanes: Arc<Lanes>,
+    /// where there is a worker for each reader
+    watch: Option<Watch>,
 }
 
 impl Module {
     /// Starts the worker and returns at once (status [`ModuleStatus::Loading`]). `worker` is the `privyseal-token` binary.
-    /// `notify` is called from the supervisor's thread at every change.
+    /// `notify` is called from the module's own threads at every change.
     pub fn start(
         config: ModuleConfig,
         worker: &Path,
@@ -79,60 +86,71 @@ impl Module {
         deadline: Duration,
         notify: Box<dyn Fn(Event) + Send + Sync>,
     ) -> Arc<Self> {
-        let shared = Arc::new(Shared::new(config, worker, deadline, notify));
-        let thread = thread::Builder::new()
-            .name("token-supervisor".into())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || supervisor::run(&shared)
-            });
-        let supervisor = match thread {
-            Ok(handle) => Some(handle),
-            Err(e) => {
-                shared.fail(format!("no thread for its supervisor: {e}"));
-                None
-            }
+        // by the file's name only: whether readers are to be hidden must be known before the module is loaded
+        let per_reader = quirks::by_file(&config.path).is_some_and(|q| q.worker_per_reader);
+        let setup = Setup {
+            config,
+            worker: worker.to_owned(),
+            deadline,
+            notify,
+            wrong_pins: Default::default(),
         };
+        let lanes = Arc::new(Lanes::start(setup, per_reader));
         Arc::new(Self {
-            shared,
-            supervisor: Mutex::new(supervisor),
+            watch: per_reader.then(|| Watch::start(&lanes)),
+            lanes,
         })
     }
 
     /// What it was started with.
     pub fn config(&self) -> &ModuleConfig {
-        &self.shared.config
+        &self.lanes.setup.config
     }
 
     /// How it is now.
     pub fn status(&self) -> ModuleStatus {
-        self.shared.status()
+        self.lanes.status()
     }
 
     /// What C_GetInfo said; `None` before the module was loaded for the first time.
     pub fn info(&self) -> Option<ModuleInfo> {
-        lock(&self.shared.state).info.clone()
+        lock(&self.lanes.base().shared.state).info.clone()
     }
 
-    /// Process id of the running worker.
+    /// Process id of the running worker; where there is one for each reader, of the one that serves none.
     pub fn worker_pid(&self) -> Option<u32> {
-        self.shared.worker_pid()
+        self.lanes.base().shared.worker_pid()
+    }
+
+    /// Process id of the running worker that serves a token.
+    pub fn worker_pid_of(&self, token: &TokenId) -> Option<u32> {
+        self.lanes.of(token)?.shared.worker_pid()
     }
 
     /// What was last seen, without asking the module. SoftHSM's extra uninitialised token is among them (`initialized` false).
     pub fn tokens(&self) -> Vec<TokenInfo> {
-        self.shared.tokens()
+        let mut seen = HashSet::new();
+        let lanes = self.lanes.all();
+        let tokens = lanes.iter().flat_map(|lane| lane.shared.tokens());
+        // of two tokens of one name the second is not used, as within a worker
+        tokens.filter(|t| seen.insert(t.id.clone())).collect()
     }
 
     /// What was last seen, without asking the module.
     pub fn certificates(&self, token: &TokenId) -> Vec<TokenCertificate> {
-        self.shared.certificates(token)
+        let lane = self.lanes.of(token);
+        lane.map_or_else(Vec::new, |lane| lane.shared.certificates(token))
     }
 
-    /// Asks the module anew: tokens and their objects. A failed or quarantined module is started again.
+    /// Asks the module anew: readers, tokens and their objects. A failed or quarantined worker is started again.
     pub fn rescan(&self) -> Result<()> {
-        self.shared.revive();
-        self.done("rescan", Call::Rescan)
+        if let Some(watch) = &self.watch {
+            self.lanes.next_list(|| watch.refresh())?;
+        }
+        for lane in self.lanes.all() {
+            lane.shared.revive();
+        }
+        self.lanes.each("rescan", || Call::Rescan)
     }
 
     /// One C_Login with this PIN; already unlocked: Ok, and the PIN is not sent. `None`: protected authentication path.
@@ -145,10 +163,11 @@ impl Module {
     ) -> Result<()> {
         let limit = match &pin {
             Some(pin) if pin.is_empty() || pin.len() > MAX_PIN => return Err(Error::PinInvalid),
-            Some(_) => self.shared.deadline,
-            None => PINPAD_DEADLINE.max(self.shared.deadline),
+            Some(_) => self.lanes.setup.deadline,
+            None => PINPAD_DEADLINE.max(self.lanes.setup.deadline),
         };
-        let turn = self.shared.pin_turn(token)?;
+        let lane = self.lanes.find(token)?;
+        let turn = lane.shared.pin_turn(token)?;
         if turn.is_unlocked() {
             return Ok(());
         }
@@ -158,15 +177,19 @@ impl Module {
             pin: pin.map(Secret),
             final_try,
         };
-        turn.judge(self.shared.call("login", call, limit))
+        turn.judge(lane.shared.call("login", call, limit))
             .map(|_| ())
     }
 
     /// C_Logout, and whatever makes the card itself refuse afterwards (design rule 5). Locked already: Ok.
-    /// Where the card must be let go of for that, the module's other tokens are locked too.
+    /// Where the card must be let go of for that, other tokens of the same worker are locked too.
     pub fn logout(&self, token: &TokenId) -> Result<()> {
+        let lane = self.lanes.find(token)?;
         let token = token.clone();
-        self.done("logout", Call::Logout { token })
+        if let Answer::Resting = lane.ask("logout", Call::Logout { token })? {
+            lane.shared.await_rest();
+        }
+        Ok(())
     }
 
     /// Signs a ready digest. An unknown or stale key is looked for once more before [`crate::Error::NoSecretKey`].
@@ -178,7 +201,8 @@ impl Module {
         scheme: SignScheme,
         digest: &[u8],
     ) -> Result<Vec<u8>> {
-        bytes(self.ask("sign", sign_call(token, key, scheme, digest, None)))
+        let call = sign_call(token, key, scheme, digest, None);
+        bytes(self.lanes.find(token)?.ask("sign", call))
     }
 
     /// [`Module::sign`] with a key that wants its PIN at every use: one context-specific C_Login, counted like [`Module::login`].
@@ -191,10 +215,11 @@ impl Module {
         pin: Zeroizing<Vec<u8>>,
         final_try: bool,
     ) -> Result<Vec<u8>> {
-        let turn = self.shared.pin_turn(token)?;
+        let lane = self.lanes.find(token)?;
+        let turn = lane.shared.pin_turn(token)?;
         turn.allow(final_try)?;
         let call = sign_call(token, key, scheme, digest, Some(Secret(pin)));
-        bytes(turn.judge(self.ask("sign", call)))
+        bytes(turn.judge(lane.ask("sign", call)))
     }
 
     /// Opens an RSA-wrapped key of `expected_len` bytes. What is wrong with padding or length does not show: a random key
@@ -208,7 +233,7 @@ impl Module {
         expected_len: usize,
     ) -> Result<Zeroizing<Vec<u8>>> {
         let call = unwrap_call(token, key, scheme, wrapped, expected_len, None)?;
-        secret(self.ask("unwrap", call))
+        secret(self.lanes.find(token)?.ask("unwrap", call))
     }
 
     /// [`Module::unwrap_key`] with a key that wants its PIN at every use.
@@ -226,10 +251,11 @@ impl Module {
         pin: Zeroizing<Vec<u8>>,
         final_try: bool,
     ) -> Result<Zeroizing<Vec<u8>>> {
-        let turn = self.shared.pin_turn(token)?;
+        let lane = self.lanes.find(token)?;
+        let turn = lane.shared.pin_turn(token)?;
         turn.allow(final_try)?;
         let call = unwrap_call(token, key, scheme, wrapped, expected_len, Some(Secret(pin)))?;
-        secret(turn.judge(self.ask("unwrap", call)))
+        secret(turn.judge(lane.ask("unwrap", call)))
     }
 
     /// ECDH (CKM_ECDH1_DERIVE, CKD_NULL) with an uncompressed point: the x coordinate.
@@ -239,25 +265,16 @@ impl Module {
             key: key.clone(),
             point: point.to_vec(),
         };
-        secret(self.ask("ecdh", call))
+        secret(self.lanes.find(token)?.ask("ecdh", call))
     }
 
-    /// Logs out everywhere and ends the worker. Waits for its end, at most some seconds.
+    /// Logs out everywhere and ends the workers. Waits for their end, at most some seconds.
     pub fn shutdown(&self) {
-        self.shared.stop();
-        let handle = lock(&self.supervisor).take();
-        // `notify` runs on the supervisor's thread, and may be what drops the module
-        if let Some(handle) = handle.filter(|h| h.thread().id() != thread::current().id()) {
-            let _ = handle.join();
+        self.lanes.stop();
+        if let Some(watch) = &self.watch {
+            watch.stop();
         }
-    }
-
-    fn ask(&self, op: &'static str, call: Call) -> Result<Answer> {
-        self.shared.call(op, call, self.shared.deadline)
-    }
-
-    fn done(&self, op: &'static str, call: Call) -> Result<()> {
-        self.ask(op, call).map(|_| ())
+        self.lanes.join();
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod frame;
 mod protocol;
 mod quirks;
+mod readers;
 pub mod worker;
 
 use std::collections::BTreeMap;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::error::Result;
+use crate::readers::Scope;
 use crate::{KeyRef, ModuleInfo, SignScheme, TokenCertificate, TokenId, TokenInfo, UnwrapScheme};
 
 /// What the client sends.
@@ -27,7 +28,16 @@ pub(crate) enum Call {
         /// the module's real path
         module: PathBuf,
         init_args: Option<String>,
+        scope: Scope,
+        /// the user's own OpenSC configuration, where the worker makes one that leaves readers out
+        opensc_conf: Option<PathBuf>,
+        /// the last worker has died and left a login behind on its card
+        reset_card: bool,
         /// process id of the client: a worker whose parent is another one ends
+        client: u32,
+    },
+    /// Instead of [`Call::Start`]: load nothing, and answer with [`Answer::Readers`] now and at every change.
+    WatchReaders {
         client: u32,
     },
     /// what changed?
@@ -89,6 +99,8 @@ pub(crate) enum Answer {
     },
     Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
     Secret(Secret),
+    /// the names of all PC/SC readers
+    Readers(Vec<String>),
     /// done, and the worker exits now so that the card is let go
     Resting,
 }

@@ -10,6 +10,9 @@ use std::path::Path;
 pub(crate) struct Quirks {
     /// May be entered by several threads (C_Initialize with CKF_OS_LOCKING_OK); else one, and C_Initialize(NULL).
     pub parallel: bool,
+    /// Its one lock makes the call to one card wait for the call to another: a worker for each reader. Of OpenSC only, whose
+    /// readers can be hidden from a worker by its configuration.
+    pub worker_per_reader: bool,
     /// New tokens show only after C_Finalize and C_Initialize.
     pub reinitialize_to_rescan: bool,
     /// After C_Logout the card goes on working for every program until everything of ours has let go of it.
@@ -22,6 +25,7 @@ impl Quirks {
     /// Of a module that nothing is known of.
     pub(crate) const NONE: Self = Self {
         parallel: true,
+        worker_per_reader: false,
         reinitialize_to_rescan: false,
         release_after_logout: false,
         restart_after_failures: None,
@@ -45,13 +49,14 @@ const KNOWN: &[Known] = &[
         },
     },
     // With locking, C_Sign hangs for ever when the card is pulled within 0.4 s before (6 of 6; without: 0 of 3), and its one
-    // lock serialises all readers anyway. Holds the card from C_Initialize on. After pcscd was restarted every C_Sign is
-    // CKR_GENERAL_ERROR until C_Finalize.
+    // lock serialises all readers anyway: card 2 waited 1310 ms for card 1's C_Sign of 1.5 s. Holds the card from C_Initialize
+    // on. After pcscd was restarted every C_Sign is CKR_GENERAL_ERROR until C_Finalize.
     Known {
         file: "opensc-pkcs11",
         manufacturer: "OpenSC",
         quirks: Quirks {
             parallel: false,
+            worker_per_reader: true,
             release_after_logout: true,
             restart_after_failures: Some(3),
             ..Quirks::NONE
@@ -87,7 +92,7 @@ mod tests {
     #[test]
     fn card_drivers_are_entered_by_one_thread() {
         let opensc = by_file(Path::new("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so")).unwrap();
-        assert!(!opensc.parallel && opensc.release_after_logout);
+        assert!(!opensc.parallel && opensc.worker_per_reader && opensc.release_after_logout);
         assert_eq!(by_manufacturer("OpenSC Project"), Some(opensc));
         assert_eq!(by_file(Path::new("/opt/hsm.so")), None);
         assert_eq!(by_manufacturer("Someone"), None);

@@ -59,7 +59,7 @@ fn a_worker_ends_at_the_first_frame_that_is_none() {
             [&(64 * 1024_u32).to_le_bytes()[..], &[0xff; 64 * 1024]].concat(),
         ),
         ("an empty frame", vec![0; 4]),
-        ("a call before Start", vec![2, 0, 0, 0, 0, 1]),
+        ("a call before Start", vec![2, 0, 0, 0, 0, 2]),
         ("an unknown call", vec![2, 0, 0, 0, 0, 99]),
     ] {
         let (answer, code, said) = send(&bytes);
@@ -71,12 +71,16 @@ fn a_worker_ends_at_the_first_frame_that_is_none() {
 
 #[test]
 fn a_worker_does_not_serve_a_client_that_is_not_its_parent() {
-    // Start { module: "/x", init_args: None, client: 1 }
-    let body = [0, 0, 2, b'/', b'x', 0, 1];
-    let frame = [&u32::try_from(body.len()).unwrap().to_le_bytes()[..], &body].concat();
-    let (answer, code, said) = send(&frame);
-    assert!(answer.is_empty() && code == Some(1), "{said}");
-    assert!(said.contains("the client is gone"), "{said}");
+    // Start { module: "/x", init_args: None, scope: All, opensc_conf: None, reset_card: false, client: 1 }
+    let start = &[0, 0, 2, b'/', b'x', 0, 0, 0, 0, 1][..];
+    // WatchReaders { client: 1 }
+    let watch = &[0, 1, 1][..];
+    for body in [start, watch] {
+        let frame = [&u32::try_from(body.len()).unwrap().to_le_bytes()[..], body].concat();
+        let (answer, code, said) = send(&frame);
+        assert!(answer.is_empty() && code == Some(1), "{said}");
+        assert!(said.contains("the client is gone"), "{said}");
+    }
 }
 
 #[test]

@@ -6,9 +6,10 @@ use privyseal_proto::{Dict, Failure, token_path};
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
-use super::Service;
 use super::objects::Shown;
+use super::{Service, blocking};
 use crate::client::sender;
+use crate::descriptor::{Control, Files};
 use crate::operation::{Call, Options};
 use crate::registry::OwnCertificate;
 
@@ -31,12 +32,15 @@ impl CertificateObject {
             peer = sender(&header)?,
             certificate = certificate.sha256_hex()
         );
+        let _turn = self.service.turns.take(sender(&header)?).await?;
+        // before it takes a place that others wait for
+        let control = Control::new()?;
+        let options =
+            blocking(move || Options::parse(Call::Validate, options, &Files::of_job(&control)))
+                .await?;
         let environment = self.service.environment();
         self.service
-            .chore(move || {
-                let options = Options::parse(Call::Validate, options)?;
-                environment.validate(&options, &certificate)
-            })
+            .chore(move || environment.validate(&options, &certificate))
             .await
     }
 

@@ -11,11 +11,11 @@ use privyseal_smime::Input;
 use privyseal_smime::io::MemoryInput;
 use serde_bytes::ByteBuf;
 use zbus::message::Header;
-use zbus::{OwnedObjectPath, interface};
+use zbus::{OwnedObjectPath, OwnedVariant, Variant, interface};
 
 use super::{Service, at_once, blocking, ending, job};
 use crate::client::{Caller, sender};
-use crate::descriptor::{self, Control};
+use crate::descriptor::{self, Control, Files};
 use crate::job::Job;
 use crate::operation::{Call, Environment, Options, Unlock};
 use crate::registry::{OwnCertificate, Registry};
@@ -331,8 +331,11 @@ impl Cms {
             control: running.job.control.clone(),
         };
         // options may bring descriptors to be read: not for this thread
-        let (options, work) =
-            blocking(move || Ok((Options::parse(call, options)?, open(&parts)?))).await?;
+        let (options, work) = blocking(move || {
+            let files = Files::of_job(&parts.control);
+            Ok((Options::parse(call, options, &files)?, open(&parts)?))
+        })
+        .await?;
         let service = self.service.clone();
         job::launch(&self.service, running, move |job| {
             service.loaded(job)?;
@@ -367,12 +370,17 @@ impl Cms {
             ));
         }
         let begun = Instant::now();
+        let _turn = self.service.turns.take(sender(header)?).await?;
+        // before it takes a place that others wait for
+        let options = match options.values().any(brings_files) {
+            true => at_once(|| Options::parse(call, options, &Files::at_once()))?,
+            false => Options::parse(call, options, &Files::at_once())?,
+        };
         let _permit = self.service.bytes.acquire().await.map_err(|_| ending())?;
         self.service.registry.loaded().await;
         let environment = self.service.environment();
         let registry = self.service.registry.clone();
         let answer = at_once(|| {
-            let options = Options::parse(call, options)?;
             let mut output = Vec::with_capacity(data.len().saturating_add(8192));
             let results = work(
                 data.into_vec(),
@@ -437,6 +445,11 @@ fn unlocked(registry: &Registry, own: &OwnCertificate) -> Result<(), Failure> {
             format!("the token {:?} was removed", own.token_label),
         )),
     }
+}
+
+/// Whether an option may hold descriptors, which take a while to read.
+fn brings_files(option: &OwnedVariant) -> bool {
+    matches!(**option, Variant::Array(_))
 }
 
 /// A message for several passes; /dev/null is an empty one.

@@ -16,6 +16,7 @@ use crate::client::Clients;
 use crate::job::{Job, Jobs};
 use crate::operation::Environment;
 use crate::registry::Registry;
+use crate::turns::Turns;
 use crate::unlock::Unlocker;
 
 mod certificate;
@@ -30,6 +31,8 @@ pub use objects::follow;
 
 /// `…Bytes` calls that are at work at one time; the others wait their turn.
 const BYTES_AT_WORK: usize = 64;
+/// `…Bytes` and Validate calls of one connection that are at work, or whose options are read, at one time.
+const CALLS_PER_CONNECTION: usize = 16;
 /// Rescans, locks and validations at one time.
 const CHORES_AT_WORK: usize = 16;
 /// Longest wait for the bus objects to show what a call just changed.
@@ -44,6 +47,7 @@ pub struct Service {
     /// for spools of messages that come through pipes
     pub spool: PathBuf,
     environment: RwLock<Arc<Environment>>,
+    turns: Turns,
     bytes: Semaphore,
     chores: Semaphore,
     /// the snapshot that the objects show
@@ -66,6 +70,7 @@ impl Service {
             unlocker,
             spool,
             environment: RwLock::new(Arc::new(environment)),
+            turns: Turns::new(CALLS_PER_CONNECTION),
             bytes: Semaphore::new(BYTES_AT_WORK),
             chores: Semaphore::new(CHORES_AT_WORK),
             shown: watch::Sender::new(0),

@@ -38,6 +38,8 @@ use stream::{StreamReader, StreamWriter};
 /// Between a stream and its user, bytes.
 const BUFFER: usize = 256 << 10;
 const PROGRESS: Duration = Duration::from_secs(limits::PROGRESS_DEADLINE);
+/// For all files of one call's options together.
+const OPTIONS: Duration = Duration::from_secs(10);
 const PIN: Duration = Duration::from_secs(limits::PIN_DEADLINE);
 
 /// A message to be read in several passes (verify, decrypt). `None`: the descriptor is /dev/null, "no such thing".
@@ -89,30 +91,64 @@ pub fn output(
     Ok(Some(writer))
 }
 
-/// A small file (certificate, CRL), whole; at most `limit` bytes, within the progress deadline.
-pub fn read_small(fd: OwnedFd, limit: usize) -> Result<Vec<u8>, Failure> {
-    let what = "a file of the options";
-    let control = Control::new()?;
-    let deadline = Deadline::after(PROGRESS);
-    let (source, _) = source(fd, &control, Some(deadline), what)?;
-    let mut bytes = Vec::new();
-    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    source
-        .take(one_more)
-        .read_to_end(&mut bytes)
-        .map_err(|e| failure(what, e.into()))?;
-    if bytes.len() > limit {
-        return Err(Failure::new(
-            ErrorName::InputTooLarge,
-            format!("{what} is larger than {limit} bytes"),
-        ));
-    }
-    Ok(bytes)
-}
-
 /// A PIN: up to the first LF or the end, 1–255 bytes, within 5 s (`dbus.md`). What follows the LF stays in the pipe.
 pub fn read_pin(fd: OwnedFd) -> Result<Zeroizing<Vec<u8>>, Failure> {
     pin::read(fd, PIN)
+}
+
+/// Reads the small files (certificates, CRLs) that come in the options of one call, all of them within [`OPTIONS`].
+pub struct Files {
+    /// `None`: nothing that could make anybody wait is read
+    control: Option<Arc<Control>>,
+    deadline: Deadline,
+}
+
+impl Files {
+    /// Whatever can be read; ends when `control` is cancelled.
+    pub fn of_job(control: &Arc<Control>) -> Self {
+        Files {
+            control: Some(control.clone()),
+            deadline: Deadline::after(OPTIONS),
+        }
+    }
+
+    /// Regular files and memfds only, for a call that is answered at once: nothing waits for a client's other end.
+    pub fn at_once() -> Self {
+        Files {
+            control: None,
+            deadline: Deadline::after(OPTIONS),
+        }
+    }
+
+    /// One of them, whole; at most `limit` bytes.
+    pub fn read(&self, fd: OwnedFd, limit: usize) -> Result<Vec<u8>, Failure> {
+        let what = "a file of the options";
+        let control = match &self.control {
+            Some(control) => control.clone(),
+            None => {
+                if let Kind::Pipe | Kind::Socket = look(&fd, Direction::Read, what)? {
+                    return Err(Failure::invalid(format!(
+                        "{what} is a stream: pass a regular file or a memfd to a call that answers at once"
+                    )));
+                }
+                Control::new()?
+            }
+        };
+        let (source, _) = source(fd, &control, Some(self.deadline), what)?;
+        let mut bytes = Vec::new();
+        let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        source
+            .take(one_more)
+            .read_to_end(&mut bytes)
+            .map_err(|e| failure(what, e.into()))?;
+        if bytes.len() > limit {
+            return Err(Failure::new(
+                ErrorName::InputTooLarge,
+                format!("{what} is larger than {limit} bytes"),
+            ));
+        }
+        Ok(bytes)
+    }
 }
 
 /// What a descriptor is, as far as we treat it differently.

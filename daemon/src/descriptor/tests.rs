@@ -357,12 +357,46 @@ fn a_reader_that_has_gone_is_named() {
 #[test]
 fn a_small_file_is_read_up_to_its_limit() {
     let source = |length: usize| shared(&file(&pattern(length), 0));
-    assert_eq!(read_small(source(100), 100).unwrap(), pattern(100));
-    let refused = read_small(source(101), 100).unwrap_err();
+    let files = Files::of_job(&control());
+    assert_eq!(files.read(source(100), 100).unwrap(), pattern(100));
+    let refused = files.read(source(101), 100).unwrap_err();
     assert_eq!(refused.name, ErrorName::InputTooLarge);
     let (read_end, write_end) = pipe();
     File::from(write_end).write_all(b"abc").unwrap();
-    assert_eq!(read_small(read_end, 3).unwrap(), b"abc");
+    assert_eq!(files.read(read_end, 3).unwrap(), b"abc");
+}
+
+#[test]
+fn all_files_of_a_call_have_one_deadline_and_end_with_its_job() {
+    let (read_end, _silent) = pipe();
+    let late = Files {
+        control: Some(control()),
+        deadline: Deadline::after(SHORT),
+    };
+    for _ in 0..3 {
+        let refused = late.read(shared(&read_end), 100).unwrap_err();
+        assert_eq!(refused.name, ErrorName::Timeout);
+    }
+    let control = control();
+    let files = Files::of_job(&control);
+    control.cancel();
+    let refused = files.read(read_end, 100).unwrap_err();
+    assert_eq!(refused.name, ErrorName::Cancelled);
+}
+
+#[test]
+fn a_call_that_answers_at_once_reads_files_and_memfds_only() {
+    let files = Files::at_once();
+    let memfd = memfd_create("crl", MemfdFlags::CLOEXEC).unwrap();
+    rustix::io::pwrite(&memfd, b"abc", 0).unwrap();
+    assert_eq!(files.read(memfd, 3).unwrap(), b"abc");
+    assert_eq!(files.read(shared(&file(b"abc", 1)), 3).unwrap(), b"bc");
+    let (read_end, _silent) = pipe();
+    let (socket, _other) = UnixStream::pair().unwrap();
+    for stream in [read_end, socket.into()] {
+        let refused = files.read(stream, 3).unwrap_err();
+        assert_eq!(refused.name, ErrorName::InvalidArgument);
+    }
 }
 
 fn pin_of(bytes: &[u8]) -> Result<Vec<u8>, ErrorName> {

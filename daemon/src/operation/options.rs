@@ -10,7 +10,7 @@ use privyseal_smime::{Certificate, Cipher, DigestAlgorithm, Form, IncludeChain, 
 use zbus::{OwnedVariant, Variant};
 
 use super::{crls_of, sign, verify};
-use crate::descriptor;
+use crate::descriptor::Files;
 
 /// Which call the options are for: each takes only its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,9 +138,13 @@ impl Call {
 }
 
 impl Options {
-    /// Takes the options of a call. Descriptors in them (`trust-anchors ah` …) are read here, 16 MiB each at most: call it where
-    /// blocking is allowed.
-    pub fn parse(call: Call, options: HashMap<String, OwnedVariant>) -> Result<Self, Failure> {
+    /// Takes the options of a call. Descriptors in them (`trust-anchors ah` …) are read here through `from`, 16 MiB each at most:
+    /// call it where blocking is allowed, and hold nothing meanwhile that others wait for.
+    pub fn parse(
+        call: Call,
+        options: HashMap<String, OwnedVariant>,
+        from: &Files,
+    ) -> Result<Self, Failure> {
         let mut o = Options::default();
         // a caller's own anchors must be self-signed unless it says otherwise, as with openssl; the owner's need not
         o.path.partial_chain = !options.contains_key("trust-anchors");
@@ -148,7 +152,7 @@ impl Options {
             if !call.takes(&name) {
                 return Err(Failure::invalid(format!("unknown option {name:?}")));
             }
-            o.set(&name, value)?;
+            o.set(&name, value, from)?;
         }
         Ok(o)
     }
@@ -167,7 +171,7 @@ impl Options {
         })
     }
 
-    fn set(&mut self, name: &str, value: OwnedVariant) -> Result<(), Failure> {
+    fn set(&mut self, name: &str, value: OwnedVariant, from: &Files) -> Result<(), Failure> {
         match name {
             "handle_token" => self.handle_token = Some(text(name, value)?),
             "interactive" => self.interactive = Some(flag(name, value)?),
@@ -228,10 +232,17 @@ impl Options {
                 self.revocation =
                     Some(revocation(&word).ok_or_else(|| unknown(name, &word, known))?);
             }
-            "trust-anchors" => self.anchors = Some(verify::anchors_of(certificates(name, value)?)?),
-            "untrusted" => self.untrusted = certificates(name, value)?,
-            "certificates" => self.certificates = one_each(name, value)?,
-            "crls" => self.crls = files(name, value)?.into_iter().flat_map(crls_of).collect(),
+            "trust-anchors" => {
+                self.anchors = Some(verify::anchors_of(certificates(name, value, from)?)?)
+            }
+            "untrusted" => self.untrusted = certificates(name, value, from)?,
+            "certificates" => self.certificates = one_each(name, value, from)?,
+            "crls" => {
+                self.crls = files(name, value, from)?
+                    .into_iter()
+                    .flat_map(crls_of)
+                    .collect()
+            }
             "ocsp" => {
                 return Err(Failure::new(
                     ErrorName::NotSupported,
@@ -336,7 +347,7 @@ fn number(name: &str, value: OwnedVariant) -> Result<u32, Failure> {
     u32::try_from(value).map_err(|_| mistyped(name, "u"))
 }
 
-fn files(name: &str, value: OwnedVariant) -> Result<Vec<Vec<u8>>, Failure> {
+fn files(name: &str, value: OwnedVariant, from: &Files) -> Result<Vec<Vec<u8>>, Failure> {
     let descriptors =
         Vec::<zbus::Fd<'static>>::try_from(value).map_err(|_| mistyped(name, "ah"))?;
     if descriptors.len() > FILES_MAX {
@@ -348,23 +359,27 @@ fn files(name: &str, value: OwnedVariant) -> Result<Vec<Vec<u8>>, Failure> {
     let mut all = Vec::with_capacity(descriptors.len());
     for descriptor in descriptors {
         let descriptor = OwnedFd::try_from(descriptor).map_err(|_| mistyped(name, "ah"))?;
-        all.push(descriptor::read_small(descriptor, limits::FILE)?);
+        all.push(from.read(descriptor, limits::FILE)?);
     }
     Ok(all)
 }
 
-fn certificates(name: &str, value: OwnedVariant) -> Result<Vec<Certificate>, Failure> {
+fn certificates(
+    name: &str,
+    value: OwnedVariant,
+    from: &Files,
+) -> Result<Vec<Certificate>, Failure> {
     let mut all = Vec::new();
-    for bytes in files(name, value)? {
+    for bytes in files(name, value, from)? {
         all.extend(read(name, &bytes)?);
     }
     Ok(all)
 }
 
 /// One certificate a file: the first of each.
-fn one_each(name: &str, value: OwnedVariant) -> Result<Vec<Certificate>, Failure> {
+fn one_each(name: &str, value: OwnedVariant, from: &Files) -> Result<Vec<Certificate>, Failure> {
     let mut all = Vec::new();
-    for bytes in files(name, value)? {
+    for bytes in files(name, value, from)? {
         let first = read(name, &bytes)?.into_iter().next();
         all.push(first.ok_or_else(|| {
             Failure::invalid(format!("option `{name}`: no certificate in a file"))

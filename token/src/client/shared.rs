@@ -1,7 +1,7 @@
-//! What a module's supervisor, its reader thread and its callers share.
+//! What a worker's supervisor, its reader thread and its callers share.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use super::link::Link;
 use super::{Event, ModuleStatus};
 use crate::error::{Error, Result};
 use crate::protocol::{Answer, Call, Listing, Snapshot};
+use crate::readers::Scope;
 use crate::{ModuleConfig, ModuleInfo, TokenCertificate, TokenId, TokenInfo};
 
 /// After so many wrong PINs in a row the next one is treated as the last (design rule 3).
@@ -19,11 +20,19 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) struct Shared {
+/// What all workers of a module have in common.
+pub(super) struct Setup {
     pub config: ModuleConfig,
     pub worker: PathBuf,
     pub deadline: Duration,
     pub notify: Box<dyn Fn(Event) + Send + Sync>,
+    /// wrong PINs in a row; they outlive a worker, and a card takes them along to another reader
+    pub wrong_pins: Mutex<HashMap<TokenId, u32>>,
+}
+
+pub(super) struct Shared {
+    pub setup: Arc<Setup>,
+    pub scope: Scope,
     pub state: Mutex<State>,
     pub changed: Condvar,
 }
@@ -43,8 +52,8 @@ pub(super) struct State {
     /// to be told by the supervisor
     pub status_changed: bool,
     pub tokens_changed: bool,
-    /// wrong PINs in a row; they outlive a worker
-    failures: HashMap<TokenId, u32>,
+    /// the worker died while a token was unlocked
+    pub left_unlocked: bool,
     /// tokens that a PIN is on its way to
     pin_turns: HashSet<TokenId>,
 }
@@ -71,23 +80,23 @@ impl State {
         self.revision = 0;
         for token in &mut self.tokens {
             self.tokens_changed |= token.info.unlocked;
+            self.left_unlocked |= token.info.unlocked;
             token.info.unlocked = false;
         }
     }
 }
 
+impl Setup {
+    fn wrong_pins(&self, token: &TokenId) -> u32 {
+        lock(&self.wrong_pins).get(token).copied().unwrap_or(0)
+    }
+}
+
 impl Shared {
-    pub fn new(
-        config: ModuleConfig,
-        worker: &Path,
-        deadline: Duration,
-        notify: Box<dyn Fn(Event) + Send + Sync>,
-    ) -> Self {
+    pub fn new(setup: Arc<Setup>, scope: Scope) -> Self {
         Self {
-            config,
-            worker: worker.to_owned(),
-            deadline,
-            notify,
+            setup,
+            scope,
             state: Mutex::new(State {
                 phase: Phase::Loading,
                 starting: None,
@@ -99,7 +108,7 @@ impl Shared {
                 stopping: false,
                 status_changed: false,
                 tokens_changed: false,
-                failures: HashMap::new(),
+                left_unlocked: false,
                 pin_turns: HashSet::new(),
             }),
             changed: Condvar::new(),
@@ -147,8 +156,7 @@ impl Shared {
         let with_our_count = |token: &Snapshot| {
             let mut info = token.info.clone();
             info.unlocked &= !dead;
-            let failures = state.failures.get(&info.id).copied().unwrap_or(0);
-            info.pin_final_try |= failures >= FAILURES_BEFORE_LAST;
+            info.pin_final_try |= self.setup.wrong_pins(&info.id) >= FAILURES_BEFORE_LAST;
             info
         };
         state.tokens.iter().map(with_our_count).collect()
@@ -179,7 +187,7 @@ impl Shared {
 
     fn link(&self) -> Result<Arc<Link>> {
         let until = Instant::now()
-            .checked_add(self.deadline)
+            .checked_add(self.setup.deadline)
             .ok_or(Error::Timeout)?;
         let mut state = lock(&self.state);
         loop {
@@ -203,11 +211,32 @@ impl Shared {
         }
     }
 
+    /// It was last seen in this worker.
+    pub fn has(&self, token: &TokenId) -> bool {
+        let state = lock(&self.state);
+        state.tokens.iter().any(|t| t.info.id == *token)
+    }
+
+    /// Waits until a worker that exits to let go of its card has done so; at most some seconds.
+    pub fn await_rest(&self) {
+        let Some(until) = Instant::now().checked_add(super::supervisor::GOODBYE) else {
+            return;
+        };
+        let mut state = lock(&self.state);
+        while matches!(&state.phase, Phase::Ready(link) if link.rests() && !link.is_dead()) {
+            let (next, timed_out) = self.wait(state, until);
+            state = next;
+            if timed_out {
+                return;
+            }
+        }
+    }
+
     /// Has a failed module started again.
     pub fn revive(&self) {
         let mut state = lock(&self.state);
         // a death that the supervisor has yet to notice
-        let until = Instant::now().checked_add(self.deadline);
+        let until = Instant::now().checked_add(self.setup.deadline);
         while matches!(&state.phase, Phase::Ready(link) if link.is_dead()) {
             let Some(until) = until else { break };
             let (next, timed_out) = self.wait(state, until);
@@ -282,7 +311,7 @@ impl PinTurn<'_> {
     /// Refuses a try that may be the last one, if nobody has confirmed it.
     pub fn allow(&self, final_try: bool) -> Result<()> {
         let state = lock(&self.shared.state);
-        let failures = state.failures.get(self.token).copied().unwrap_or(0);
+        let failures = self.shared.setup.wrong_pins(self.token);
         let last_by_flag = state
             .tokens
             .iter()
@@ -295,24 +324,28 @@ impl PinTurn<'_> {
 
     /// Counts what came of the PIN.
     pub fn judge<T>(&self, result: Result<T>) -> Result<T> {
-        let mut state = lock(&self.shared.state);
-        match result {
+        let mut wrong_pins = lock(&self.shared.setup.wrong_pins);
+        let mut changed = false;
+        let result = match result {
             Err(e @ (Error::BadPin | Error::BadPinFewTriesLeft | Error::PinLocked)) => {
-                let failures = state.failures.entry(self.token.clone()).or_insert(0);
+                let failures = wrong_pins.entry(self.token.clone()).or_insert(0);
                 *failures = failures.saturating_add(1);
                 let last = *failures >= FAILURES_BEFORE_LAST;
-                state.tokens_changed |= last;
+                changed = last;
                 Err(match e {
                     Error::BadPin if last => Error::BadPinFewTriesLeft,
                     other => other,
                 })
             }
             Ok(value) => {
-                state.tokens_changed |= state.failures.remove(self.token).is_some();
+                changed = wrong_pins.remove(self.token).is_some();
                 Ok(value)
             }
             other => other,
-        }
+        };
+        drop(wrong_pins);
+        lock(&self.shared.state).tokens_changed |= changed;
+        result
     }
 }
 

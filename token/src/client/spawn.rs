@@ -8,9 +8,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
-use crate::ModuleConfig;
+use super::shared::Setup;
+use crate::readers::{CONF_AT_STDIN, OPENSC_CONF, Scope};
 
 /// What a worker gets of our environment; everything else is the module's configuration to say.
 const INHERITED: [&str; 10] = [
@@ -28,12 +28,9 @@ const INHERITED: [&str; 10] = [
 /// A longer line of a module is cut into several.
 const MAX_LINE: u64 = 4096;
 
-/// The worker and our end of its socket. `write_timeout`: for one that reads no requests.
-pub(super) fn spawn(
-    worker: &Path,
-    config: &ModuleConfig,
-    write_timeout: Duration,
-) -> Result<(Child, UnixStream), String> {
+/// The worker and our end of its socket. One that reads no requests for as long as a call may take fails the next one.
+pub(super) fn spawn(setup: &Setup, scope: &Scope) -> Result<(Child, UnixStream), String> {
+    let (worker, config): (&Path, _) = (&setup.worker, &setup.config);
     if !worker.is_absolute() {
         // Command would look for a bare name in PATH
         return Err(format!(
@@ -43,7 +40,7 @@ pub(super) fn spawn(
     }
     let failed = |e: std::io::Error| format!("{}: {e}", worker.display());
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-    ours.set_write_timeout(Some(write_timeout))
+    ours.set_write_timeout(Some(setup.deadline))
         .map_err(failed)?;
     let inherited = INHERITED
         .iter()
@@ -53,6 +50,7 @@ pub(super) fn spawn(
         .env_clear()
         .envs(inherited.collect::<Vec<(&str, OsString)>>())
         .envs(&config.env)
+        .envs((*scope != Scope::All).then_some((OPENSC_CONF, CONF_AT_STDIN)))
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())

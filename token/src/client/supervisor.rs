@@ -12,6 +12,7 @@ use super::shared::{Phase, Shared, State, lock};
 use super::spawn::spawn;
 use crate::error::Error;
 use crate::protocol::{Answer, Call};
+use crate::readers::{OPENSC_CONF, Scope};
 
 /// Look for changes while something is unlocked, and while nothing is.
 const POLL_UNLOCKED: Duration = Duration::from_secs(1);
@@ -28,14 +29,14 @@ const DEATHS: usize = 5;
 const DEATHS_WITHIN: Duration = Duration::from_secs(60);
 /// A module that does not load is tried again; what it lacks (a TPM, a daemon) may come.
 const RELOAD_AFTER: Duration = Duration::from_secs(30);
-/// pcscd powers a card down 5 s after the last program has let go of it.
+/// pcscd powers a card down 5 s after the last program has let go of it: a card that could not be reset forgets its PIN then.
 const REST: Duration = Duration::from_secs(6);
 /// For C_Logout and C_Finalize; the worker's own limit is shorter.
-const GOODBYE: Duration = Duration::from_secs(8);
+pub(super) const GOODBYE: Duration = Duration::from_secs(8);
 
-/// Modules in use by this process, as (real path, environment): a second worker on one store would break it.
+/// Modules in use by this process, as (real path, environment, readers): a second worker on one store would break it.
 static IN_USE: Mutex<Option<HashSet<Use>>> = Mutex::new(None);
-type Use = (PathBuf, Vec<(String, String)>);
+type Use = (PathBuf, Vec<(String, String)>, Scope);
 
 enum End {
     Stopped,
@@ -55,7 +56,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             Ok(claimed) => live(shared, &claim.insert(claimed).module),
             Err(why) => End::NotLoaded(why),
         };
-        let module = shared.config.path.display();
+        let module = shared.setup.config.path.display();
         let wait = match end {
             End::Stopped => return disable(shared),
             End::Rested => {
@@ -152,16 +153,16 @@ fn tell(shared: &Shared) {
     let tokens = std::mem::take(&mut state.tokens_changed);
     drop(state);
     if status {
-        (shared.notify)(Event::Status);
+        (shared.setup.notify)(Event::Status);
     }
     if tokens {
-        (shared.notify)(Event::Tokens);
+        (shared.setup.notify)(Event::Tokens);
     }
 }
 
 /// One worker, from its start to its end.
 fn live(shared: &Arc<Shared>, module: &Path) -> End {
-    let (child, socket) = match spawn(&shared.worker, &shared.config, shared.deadline) {
+    let (child, socket) = match spawn(&shared.setup, &shared.scope) {
         Ok(started) => started,
         Err(why) => return End::NotLoaded(why),
     };
@@ -169,7 +170,10 @@ fn live(shared: &Arc<Shared>, module: &Path) -> End {
         Ok(reader) => reader,
         Err(e) => return End::NotLoaded(e.to_string()),
     };
-    let generation = lock(&shared.state).generation;
+    let (generation, left_unlocked) = {
+        let mut state = lock(&shared.state);
+        (state.generation, std::mem::take(&mut state.left_unlocked))
+    };
     let link = Arc::new(Link::new(child, socket, generation));
     let thread = thread::Builder::new().name("token-reader".into()).spawn({
         let (link, shared) = (Arc::clone(&link), Arc::clone(shared));
@@ -180,13 +184,16 @@ fn live(shared: &Arc<Shared>, module: &Path) -> End {
     }
     let start = Call::Start {
         module: module.to_owned(),
-        init_args: shared.config.init_args.clone(),
+        init_args: shared.setup.config.init_args.clone(),
+        scope: shared.scope.clone(),
+        opensc_conf: shared.setup.config.env.get(OPENSC_CONF).map(PathBuf::from),
+        reset_card: left_unlocked,
         client: std::process::id(),
     };
     if !begin(shared, &link) {
         return End::Stopped;
     }
-    let started = link.call_alone("start", start, shared.deadline);
+    let started = link.call_alone("start", start, shared.setup.deadline);
     let mut state = lock(&shared.state);
     state.starting = None;
     match started {
@@ -201,7 +208,7 @@ fn live(shared: &Arc<Shared>, module: &Path) -> End {
         }
         _ if state.stopping => End::Stopped,
         Err(Error::WorkerDied(why)) => End::Died(why),
-        Err(Error::Timeout) => End::Died(format!("not loaded within {:?}", shared.deadline)),
+        Err(Error::Timeout) => End::Died(format!("not loaded within {:?}", shared.setup.deadline)),
         Err(e) => End::NotLoaded(match e {
             Error::Module(why) => why,
             other => other.to_string(),
@@ -244,13 +251,13 @@ fn watch(shared: &Shared, link: &Arc<Link>) -> End {
             drop(state);
             polled = Instant::now();
             if !link.has("poll") {
-                let _ = link.send("poll", Call::Poll, shared.deadline);
+                let _ = link.send("poll", Call::Poll, shared.setup.deadline);
             }
             continue;
         }
         let tick = interval
             .saturating_sub(polled.elapsed())
-            .min(shared.deadline.checked_div(2).unwrap_or(interval));
+            .min(shared.setup.deadline.checked_div(2).unwrap_or(interval));
         if !state.status_changed && !state.tokens_changed {
             drop(
                 Instant::now()
@@ -287,15 +294,15 @@ struct Claim {
 
 impl Claim {
     fn new(shared: &Shared) -> Result<Self, String> {
-        let path = &shared.config.path;
+        let path = &shared.setup.config.path;
         if !path.is_absolute() {
             return Err(format!("{} is no absolute path", path.display()));
         }
         let module = path
             .canonicalize()
             .map_err(|e| format!("{}: {e}", path.display()))?;
-        let env = shared.config.env.clone().into_iter().collect();
-        let entry = (module.clone(), env);
+        let env = shared.setup.config.env.clone().into_iter().collect();
+        let entry = (module.clone(), env, shared.scope.clone());
         let mut in_use = lock(&IN_USE);
         if !in_use.get_or_insert_default().insert(entry.clone()) {
             return Err(format!("{} has a worker already", module.display()));

@@ -66,7 +66,8 @@ impl Module {
         }
     }
 
-    /// C_Logout, all sessions closed; where that is not enough for the card to refuse, the worker lets go of it.
+    /// C_Logout, all sessions closed; where that is not enough for the card to refuse, the worker lets go of
+    /// it and resets it.
     pub fn logout(&self, token: &Token) -> Result<Answer> {
         let _alone = token.gate.write().unwrap_or_else(PoisonError::into_inner);
         if !lock(&token.state).info.unlocked {

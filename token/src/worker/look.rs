@@ -33,6 +33,9 @@ impl Module {
             let Ok(info) = self.describe(slot) else {
                 continue;
             };
+            if !self.scope.takes(&info.reader) {
+                continue;
+            }
             if now.contains_key(&info.id) {
                 tracing::warn!(token = %info.id.0, label = info.label, "two tokens of one name: the second is not used");
                 continue;

@@ -11,8 +11,10 @@ mod module;
 mod oaep;
 mod objects;
 mod open;
+mod opensc;
 mod public_key;
 mod raw;
+mod readers;
 mod server;
 mod sign;
 mod token;
@@ -62,8 +64,10 @@ fn is_socket() -> bool {
 
 fn serve() -> io::Result<std::convert::Infallible> {
     harden()?;
+    let no_cryptoki = "cryptoki=off".parse().map_err(io::Error::other)?;
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::from_default_env())
+        // cryptoki calls each mechanism that it has no name for an error
+        .with_env_filter(EnvFilter::from_default_env().add_directive(no_cryptoki))
         .with_writer(io::stderr)
         .with_ansi(false)
         .event_format(server::Lines)

@@ -12,10 +12,11 @@ use cryptoki::error::RvError;
 use super::fault::{Fault, ckr};
 use super::raw::Raw;
 use super::token::{Token, lock};
-use super::{open, sign};
+use super::{open, readers, sign};
 use crate::error::{Error, Result};
 use crate::protocol::{Answer, Call, Listing, Secret, Snapshot};
 use crate::quirks::{self, Quirks};
+use crate::readers::Scope;
 use crate::{ModuleInfo, TokenId};
 
 /// Certificates of all tokens together, in bytes: a listing must fit into a frame.
@@ -27,6 +28,8 @@ pub(super) struct Module {
     pub quirks: Quirks,
     pub path: PathBuf,
     reserved: Option<CString>,
+    /// which slots to use
+    pub scope: Scope,
     /// written: C_Finalize and C_Initialize; read: everything else
     gate: RwLock<()>,
     /// held over every call where the module must be entered by one thread at a time
@@ -40,6 +43,8 @@ pub(super) struct Module {
     /// C_Sign failures in a row that have no name
     failures: AtomicU32,
     must_restart: AtomicBool,
+    /// a login is left behind on the card
+    must_reset: AtomicBool,
 }
 
 struct Published {
@@ -49,7 +54,11 @@ struct Published {
 
 impl Module {
     /// Loads and initialises the module, and looks at its tokens.
-    pub fn load(path: &Path, init_args: Option<String>) -> Result<(Self, ModuleInfo)> {
+    pub fn load(
+        path: &Path,
+        init_args: Option<String>,
+        scope: Scope,
+    ) -> Result<(Self, ModuleInfo)> {
         let unusable = |why: String| Error::Module(format!("{}: {why}", path.display()));
         let by_file = quirks::by_file(path);
         let mut quirks = by_file.unwrap_or(Quirks::NONE);
@@ -101,6 +110,7 @@ impl Module {
             quirks,
             path: path.to_owned(),
             reserved,
+            scope,
             gate: RwLock::new(()),
             serial: (!quirks.parallel).then(|| Mutex::new(())),
             tokens: Mutex::new(BTreeMap::new()),
@@ -112,6 +122,7 @@ impl Module {
             touched: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             must_restart: AtomicBool::new(false),
+            must_reset: AtomicBool::new(false),
         };
         module.refresh(true)?;
         Ok((module, info))
@@ -142,15 +153,24 @@ impl Module {
         self.must_restart.load(Ordering::Acquire)
     }
 
-    /// Logs out everywhere and ends the use of the module. Waits for calls that are under way.
+    /// Logs out everywhere and ends the use of the module, after which the card refuses. Waits for calls that are under way.
     pub fn finish(&self) {
         let _alone = self.serial.as_ref().map(lock);
         let _all = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         for token in self.all() {
+            if lock(&token.state).info.unlocked {
+                self.must_reset.store(true, Ordering::Release);
+            }
             token.log_out();
         }
         if let Err(e) = self.pkcs11.clone().finalize() {
             tracing::debug!(error = %e, "C_Finalize");
+        }
+        if self.quirks.release_after_logout
+            && self.must_reset.load(Ordering::Acquire)
+            && let Scope::Reader(name) = &self.scope
+        {
+            readers::reset_card(name);
         }
     }
 
@@ -200,7 +220,7 @@ impl Module {
                 let token = self.token(&token)?;
                 open::ecdh(self, &token, &key, &point).map(|secret| Answer::Secret(Secret(secret)))
             }
-            Call::Start { .. } | Call::Rescan | Call::Shutdown => {
+            Call::Start { .. } | Call::WatchReaders { .. } | Call::Rescan | Call::Shutdown => {
                 Err(Error::TokenError("out of order".into()))
             }
         }
@@ -307,8 +327,9 @@ impl Module {
         self.failures.store(0, Ordering::Release);
     }
 
-    /// The worker is to exit after this answer.
+    /// The worker is to exit after this answer, and to reset the card that was logged out of.
     pub fn release(&self) {
+        self.must_reset.store(true, Ordering::Release);
         self.must_restart.store(true, Ordering::Release);
     }
 

@@ -4,15 +4,18 @@
 //! - C_Sign and C_Decrypt *alone*: cryptoki begins with an Init of its own, which undoes a context-specific login, and calls
 //!   twice (once for the length).
 //! - C_GetAttributeValue into memory that is wiped, for derived secrets.
+//!
+//! And PC/SC, for what PKCS#11 cannot do: name readers without touching their cards, and reset a card.
 
 #![allow(
     unsafe_code,
-    reason = "PKCS#11 is a C interface; each block says which clause it rests on"
+    reason = "PKCS#11 and PC/SC are C interfaces; each block says which clause it rests on"
 )]
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_char, c_long, c_ulong, c_void};
 use std::path::Path;
 use std::ptr;
+use std::time::Duration;
 
 use cryptoki::context::Function;
 use cryptoki::error::{Rv, RvError};
@@ -157,5 +160,191 @@ fn length(rv: CK_RV, len: CK_ULONG, room: usize, name: Function) -> Result<usize
         (Rv::Ok, Ok(len)) if len <= room => Ok(len),
         (Rv::Ok, _) => Err(Fault::Rv(RvError::BufferTooSmall, name)),
         (Rv::Error(e), _) => Err(Fault::Rv(e, name)),
+    }
+}
+
+/// The system's PC/SC library. Loaded where it is needed, not linked: tokens without readers must not need it.
+pub(super) struct Pcsc {
+    establish: Symbol<EstablishContext>,
+    release: Symbol<ReleaseContext>,
+    list: Symbol<ListReaders>,
+    change: Symbol<GetStatusChange>,
+    connect: Symbol<Connect>,
+    disconnect: Symbol<Disconnect>,
+}
+
+type Symbol<T> = libloading::os::unix::Symbol<T>;
+type EstablishContext =
+    unsafe extern "C" fn(c_ulong, *const c_void, *const c_void, *mut c_long) -> c_long;
+type ReleaseContext = unsafe extern "C" fn(c_long) -> c_long;
+type ListReaders = unsafe extern "C" fn(c_long, *const c_char, *mut c_char, *mut c_ulong) -> c_long;
+type GetStatusChange = unsafe extern "C" fn(c_long, c_ulong, *mut ReaderState, c_ulong) -> c_long;
+type Connect = unsafe extern "C" fn(
+    c_long,
+    *const c_char,
+    c_ulong,
+    c_ulong,
+    *mut c_long,
+    *mut c_ulong,
+) -> c_long;
+type Disconnect = unsafe extern "C" fn(c_long, c_ulong) -> c_long;
+
+/// SCARD_READERSTATE of pcsc-lite's winscard.h.
+#[repr(C)]
+struct ReaderState {
+    reader: *const c_char,
+    user_data: *mut c_void,
+    current_state: c_ulong,
+    event_state: c_ulong,
+    atr_len: c_ulong,
+    atr: [u8; 33],
+}
+
+/// An error of PC/SC, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PcscError(pub u32);
+
+impl PcscError {
+    const TIMEOUT: Self = Self(0x8010_000a);
+    const INSUFFICIENT_BUFFER: Self = Self(0x8010_0008);
+    const NO_READERS: Self = Self(0x8010_002e);
+}
+
+/// A connection to pcscd.
+pub(super) struct PcscContext<'a> {
+    library: &'a Pcsc,
+    handle: c_long,
+}
+
+impl Pcsc {
+    pub fn load() -> Result<Self, String> {
+        let load = || {
+            // SAFETY: the system's own PC/SC library, by the name of its ABI; found as for any other program.
+            let library = unsafe { libloading::os::unix::Library::new("libpcsclite.so.1") }?;
+            // SAFETY: the types are those of the functions in pcsc-lite's winscard.h, where LONG, DWORD, SCARDCONTEXT and
+            // SCARDHANDLE are (unsigned) long.
+            let loaded = unsafe {
+                Self {
+                    establish: library.get(b"SCardEstablishContext\0")?,
+                    release: library.get(b"SCardReleaseContext\0")?,
+                    list: library.get(b"SCardListReaders\0")?,
+                    change: library.get(b"SCardGetStatusChange\0")?,
+                    connect: library.get(b"SCardConnect\0")?,
+                    disconnect: library.get(b"SCardDisconnect\0")?,
+                }
+            };
+            // the function pointers must stay valid
+            std::mem::forget(library);
+            Ok(loaded)
+        };
+        load().map_err(|e: libloading::Error| e.to_string())
+    }
+
+    /// SCardEstablishContext: fails where no pcscd runs.
+    pub fn context(&self) -> Result<PcscContext<'_>, PcscError> {
+        const SCOPE_SYSTEM: c_ulong = 2;
+        let mut handle = 0;
+        // SAFETY: both reserved pointers are NULL as winscard.h wants it; writes one handle to where we say.
+        scard(unsafe { (self.establish)(SCOPE_SYSTEM, ptr::null(), ptr::null(), &mut handle) })?;
+        Ok(PcscContext {
+            library: self,
+            handle,
+        })
+    }
+}
+
+impl PcscContext<'_> {
+    /// The names of all readers. Connects to none.
+    pub fn readers(&self) -> Result<Vec<CString>, PcscError> {
+        // more readers may come between the two calls; not for ever
+        for _ in 0..8 {
+            let mut len: c_ulong = 0;
+            // SAFETY: NULL groups: all; NULL buffer: writes the length that is needed.
+            let asked = scard(unsafe {
+                (self.library.list)(self.handle, ptr::null(), ptr::null_mut(), &mut len)
+            });
+            if asked == Err(PcscError::NO_READERS) {
+                return Ok(Vec::new());
+            }
+            asked?;
+            let mut names = vec![0_u8; usize::try_from(len).unwrap_or(0).min(64 * 1024)];
+            let mut len = names.len() as c_ulong;
+            // SAFETY: writes at most `len` bytes to `names`.
+            let listed = scard(unsafe {
+                (self.library.list)(
+                    self.handle,
+                    ptr::null(),
+                    names.as_mut_ptr().cast(),
+                    &mut len,
+                )
+            });
+            match listed {
+                Ok(()) => {
+                    let names = names
+                        .split(|byte| *byte == 0)
+                        .filter(|name| !name.is_empty());
+                    return Ok(names.filter_map(|name| CString::new(name).ok()).collect());
+                }
+                Err(PcscError::NO_READERS) => return Ok(Vec::new()),
+                Err(PcscError::INSUFFICIENT_BUFFER) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(PcscError::INSUFFICIENT_BUFFER)
+    }
+
+    /// Waits until a reader comes or goes, or for this time.
+    pub fn wait_for_readers(&self, at_most: Duration) -> Result<(), PcscError> {
+        let mut state = ReaderState {
+            reader: c"\\\\?PnP?\\Notification".as_ptr(),
+            user_data: ptr::null_mut(),
+            current_state: 0,
+            event_state: 0,
+            atr_len: 0,
+            atr: [0; 33],
+        };
+        let millis = at_most.as_millis().try_into().unwrap_or(c_ulong::MAX);
+        // SAFETY: one SCARD_READERSTATE, whose name is a literal.
+        match scard(unsafe { (self.library.change)(self.handle, millis, &mut state, 1) }) {
+            Err(PcscError::TIMEOUT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Resets the card in a reader: it forgets that a PIN was right (ISO 7816-4: security status). Other programs that use
+    /// the card are told so by PC/SC.
+    pub fn reset_card(&self, reader: &CStr) -> Result<(), PcscError> {
+        const SHARE_SHARED: c_ulong = 2;
+        const PROTOCOL_T0_OR_T1: c_ulong = 3;
+        const RESET_CARD: c_ulong = 1;
+        let (mut card, mut protocol) = (0, 0);
+        // SAFETY: the name ends with NUL; writes one handle and one number to where we say.
+        scard(unsafe {
+            (self.library.connect)(
+                self.handle,
+                reader.as_ptr(),
+                SHARE_SHARED,
+                PROTOCOL_T0_OR_T1,
+                &mut card,
+                &mut protocol,
+            )
+        })?;
+        // SAFETY: the handle is that of the connection above, and is not used again.
+        scard(unsafe { (self.library.disconnect)(card, RESET_CARD) })
+    }
+}
+
+impl Drop for PcscContext<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and is not used again.
+        let _ = unsafe { (self.library.release)(self.handle) };
+    }
+}
+
+fn scard(rv: c_long) -> Result<(), PcscError> {
+    match rv {
+        0 => Ok(()),
+        // SCARD_* are 32 bits, sign-extended or not
+        rv => Err(PcscError(rv as u32)),
     }
 }

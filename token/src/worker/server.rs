@@ -19,9 +19,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::module::Module;
 use super::token::lock;
+use super::{opensc, readers};
 use crate::error::Error;
 use crate::frame;
 use crate::protocol::{Answer, Call, Reply, Request};
+use crate::readers::Scope;
 
 /// For C_Logout and C_Finalize; a module that takes longer hangs.
 const FINISH: Duration = Duration::from_secs(5);
@@ -35,21 +37,35 @@ struct Server {
 
 /// Serves the client at the other end of `socket`; exits the process at its end.
 pub(super) fn run(mut socket: UnixStream, parent: Option<Pid>) -> io::Result<Infallible> {
-    let signals = Signals::new([SIGTERM])?;
     let first = read(&mut socket)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let Call::Start {
-        module,
-        init_args,
-        client,
-    } = first.call
-    else {
-        return Err(io::Error::other("the first request must be Start"));
+    let is_parent =
+        |client| parent.is_some_and(|parent| u32::try_from(parent.as_raw_pid()) == Ok(client));
+    let (module, init_args, scope, opensc_conf, reset) = match first.call {
+        Call::WatchReaders { client } if is_parent(client) => {
+            return readers::watch(first.id, socket);
+        }
+        Call::Start {
+            module,
+            init_args,
+            scope,
+            opensc_conf,
+            reset_card,
+            client,
+        } if is_parent(client) => (module, init_args, scope, opensc_conf, reset_card),
+        Call::Start { .. } | Call::WatchReaders { .. } => {
+            return Err(io::Error::other("the client is gone"));
+        }
+        _ => return Err(io::Error::other("the first request must be Start")),
     };
-    if parent.is_none_or(|parent| u32::try_from(parent.as_raw_pid()) != Ok(client)) {
-        return Err(io::Error::other("the client is gone"));
+    let signals = Signals::new([SIGTERM])?;
+    if let (Scope::Reader(name), true) = (&scope, reset) {
+        readers::reset_card(name);
+    }
+    if scope != Scope::All {
+        opensc::configure(&scope, opensc_conf.as_deref())?;
     }
     let writer = socket.try_clone()?;
-    let server = match Module::load(&module, init_args) {
+    let server = match Module::load(&module, init_args, scope) {
         Ok((module, info)) => {
             let threads = threads(module.quirks.parallel);
             let server = Arc::new(Server {
