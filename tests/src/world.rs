@@ -21,6 +21,8 @@ pub struct WorldOptions {
     pub log: Option<&'static str>,
     /// put the spying module between worker and SoftHSM
     pub spy: bool,
+    /// what the pinentry answers to GETPIN (`D …` and `OK` lines, or an `ERR` line); by default there is no pinentry
+    pub pinentry: Option<&'static str>,
     /// appended to the configuration
     pub config: String,
     /// take binaries from the release folder (benchmarks)
@@ -69,7 +71,7 @@ impl Run {
         self
     }
 
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
         let code = output
             .status
@@ -120,7 +122,14 @@ impl World {
         world.read_env();
         let config = world.path("token/privyseal.toml");
         let mut text = fs::read_to_string(&config).unwrap();
-        text.push_str("\n[pinentry]\nprogram = \"/bin/false\"\n");
+        let pinentry = match options.pinentry {
+            None => PathBuf::from("/bin/false"),
+            Some(answer) => world.fake_pinentry(answer),
+        };
+        text.push_str(&format!(
+            "\n[pinentry]\nprogram = \"{}\"\n",
+            pinentry.display()
+        ));
         text.push_str(&options.config);
         if options.spy {
             text = world.with_spy(&text);
@@ -160,6 +169,19 @@ impl World {
             .insert("PATH".into(), std::env::var("PATH").unwrap());
         self.env.insert("LC_ALL".into(), "C.UTF-8".into());
         fs::create_dir_all(self.path("home")).unwrap();
+    }
+
+    /// A pinentry that writes what it is told to the file `pinentry.log`.
+    fn fake_pinentry(&self, answer: &str) -> PathBuf {
+        let path = self.path("pinentry");
+        let script = format!(
+            "#!/bin/sh\necho OK\nwhile read -r line; do\n  echo \"$line\" >>'{}'\n  case $line in\n    \
+             GETPIN) printf '{answer}\\n';;\n    BYE) echo OK; exit;;\n    *) echo OK;;\n  esac\ndone\n",
+            self.path("pinentry.log").display()
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        path
     }
 
     fn with_spy(&self, config: &str) -> String {

@@ -8,7 +8,7 @@
 
 use std::fs;
 
-use privyseal_tests::{PIN, World};
+use privyseal_tests::{PIN, Run, World, WorldOptions};
 use serde_json::Value;
 
 const MAIL: &str = "Content-Type: text/plain\r\n\r\nHello\r\n";
@@ -246,6 +246,25 @@ fn verdicts_and_exit_codes() {
         .privyseal(["verify", "signed.eml", "--sender", "alice@example.org"])
         .ok();
 
+    // what a reader takes for the sender must be the signer, all of it
+    for (head, code) in [
+        ("From: Alice <alice@example.org>", 0),
+        (
+            "From: Mallory <mallory@example.org>\r\nSender: alice@example.org",
+            3,
+        ),
+        ("From: mallory@example.org, alice@example.org", 3),
+        ("From: mallory@example.org: alice@example.org;", 3),
+        ("From: mallory@example.org:;", 3),
+        ("From:", 3),
+    ] {
+        let mut message = format!("{head}\r\n").into_bytes();
+        message.extend(world.read("signed.eml"));
+        world.write("claims.eml", &message);
+        let seen = world.privyseal(["verify", "claims.eml", "--json"]);
+        assert_eq!(seen.code, code, "{head}: {}", seen.text());
+    }
+
     // changed, not signed, not even a message, another anchor, another time, revoked
     let tampered = String::from_utf8(world.read("signed.eml"))
         .unwrap()
@@ -476,6 +495,75 @@ fn status_and_config_check() {
         format!("{}{}", wrong.text(), wrong.stderr).contains("trsut"),
         "{wrong:?}"
     );
+}
+
+/// `decrypt` where a prompt could be shown.
+fn decrypt_with_display(world: &World) -> Run {
+    let program = privyseal_tests::binary("privyseal", false);
+    let mut command = world.command(program);
+    let command = command
+        .args(["decrypt", "secret", "-o", "plain", "--json"])
+        .env("DISPLAY", ":9");
+    Run::of(command.stdin(std::process::Stdio::null()).output().unwrap())
+}
+
+/// Counts the prompts that a person saw for one message that names two keys of one token.
+fn prompts(answer: &'static str, code: i32) -> usize {
+    let world = World::with(WorldOptions {
+        pinentry: Some(answer),
+        ..WorldOptions::default()
+    });
+    world.write("mail.txt", MAIL);
+    let (one, other) = (
+        world.token_file("me-rsa-encrypt.pem"),
+        world.token_file("me-ec-encrypt.pem"),
+    );
+    world
+        .openssl(&format!(
+            "cms -encrypt -aes256 -in mail.txt -out secret {} {}",
+            one.display(),
+            other.display()
+        ))
+        .ok();
+    decrypt_with_display(&world).fails_with(code);
+    String::from_utf8(world.read("pinentry.log"))
+        .unwrap()
+        .lines()
+        .filter(|l| *l == "GETPIN")
+        .count()
+}
+
+#[test]
+fn a_person_who_says_no_is_asked_once_however_many_keys_a_message_names() {
+    assert_eq!(prompts("ERR 83886179 Operation cancelled", 5), 1);
+}
+
+#[test]
+fn one_right_pin_opens_a_message_for_two_keys() {
+    assert_eq!(prompts("D c4nary-97531\\nOK", 0), 1);
+}
+
+#[test]
+fn what_is_no_mime_entity_is_signed_with_a_warning() {
+    let world = World::unlocked();
+    for (input, warned) in [
+        (MAIL, false),
+        ("just text\r\n", true),
+        ("\r\nno headers, but a blank line\r\n", false),
+    ] {
+        let signed = world
+            .privyseal_in(
+                ["sign", "-s", "alice@example.org", "-o", "signed"],
+                input.as_bytes(),
+            )
+            .ok();
+        assert_eq!(
+            signed.stderr.contains("MIME"),
+            warned,
+            "{input:?}: {}",
+            signed.stderr
+        );
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn no_private_attribute_is_asked_for_and_no_key_is_wrapped() {
         world
             .privyseal([
                 "encrypt",
+                "--no-self",
                 "mail.txt",
                 "-o",
                 "secret",
@@ -59,6 +60,7 @@ fn no_private_attribute_is_asked_for_and_no_key_is_wrapped() {
     world
         .privyseal([
             "encrypt",
+            "--no-self",
             "--oaep",
             "mail.txt",
             "-o",
@@ -104,6 +106,10 @@ fn no_private_attribute_is_asked_for_and_no_key_is_wrapped() {
             );
         }
     }
+    assert!(
+        of_private_keys >= 4,
+        "the spy must have named private keys:\n{log}"
+    );
     println!(
         "{} calls seen, {of_private_keys} reads of private-key objects",
         log.lines().count()

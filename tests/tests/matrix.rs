@@ -132,6 +132,10 @@ fn what_openssl_signs_privyseal_verifies() {
                         let made = world.openssl(&format!(
                             "cms -sign -binary -in mail.txt -signer {signer} -inkey {signer_key} -certfile {chain} -outform {format} -out signed{more}{opaque}{stream}"
                         ));
+                        if more.contains("pss") && made.stderr.contains("illegal zero content") {
+                            table.skip(&cell, "openssl 3.0 cannot stream PSS into this form");
+                            continue;
+                        }
                         assert_eq!(made.code, 0, "{cell}: {}", made.stderr);
                         let mut args = vec![
                             "verify",
@@ -166,7 +170,7 @@ fn what_openssl_signs_privyseal_verifies() {
             }
         }
     }
-    table.finish(138);
+    table.finish(134);
 }
 
 #[test]

@@ -39,10 +39,7 @@ pub fn decrypt(
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
     let _ = o;
-    let opener = key::TokenOpener {
-        own: env.registry.certificates(),
-        unlock,
-    };
+    let opener = key::TokenOpener::new(env.registry.certificates(), unlock);
     let opened = privyseal_smime::decrypt(message, &opener, output).map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;
     let mut warnings: Vec<String> = Vec::new();

@@ -1,12 +1,14 @@
 //! Private keys on tokens, as the S/MIME library sees them.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
+use privyseal_proto::{ErrorName, Failure};
 use privyseal_smime::{
     Certificate, DigestAlgorithm, KeyError, KeyOpener, RecipientId, RsaPadding, SignatureScheme,
     Signer,
 };
-use privyseal_token::{Hash, SignScheme, UnwrapScheme};
+use privyseal_token::{Hash, SignScheme, TokenId, UnwrapScheme};
 use zeroize::Zeroizing;
 
 use super::{Unlock, failure};
@@ -34,20 +36,68 @@ impl Signer for TokenSigner<'_> {
 
 /// All keys of present tokens; a token is unlocked when the first of its keys is needed.
 pub struct TokenOpener<'a> {
-    pub own: Arc<Vec<Arc<OwnCertificate>>>,
-    pub unlock: Unlock<'a>,
+    own: Arc<Vec<Arc<OwnCertificate>>>,
+    unlock: Unlock<'a>,
+    /// Tokens that were not unlocked, and why. A message may name many keys of ours: a person who said no, or typed a wrong PIN,
+    /// is not asked again for the next one.
+    refused: RefCell<Vec<(TokenId, KeyError)>>,
 }
 
-impl TokenOpener<'_> {
+impl<'a> TokenOpener<'a> {
+    pub fn new(own: Arc<Vec<Arc<OwnCertificate>>>, unlock: Unlock<'a>) -> Self {
+        TokenOpener {
+            own,
+            unlock,
+            refused: RefCell::default(),
+        }
+    }
+
     fn key_of(&self, certificate: &Certificate) -> Result<&OwnCertificate, KeyError> {
         let found = self
             .own
             .iter()
             .find(|own| own.has_private_key && own.certificate == *certificate);
         let own = found.ok_or_else(|| KeyError::new("NoSecretKey", "the key's token is gone"))?;
-        (self.unlock)(own, "open an encrypted message").map_err(failure::to_key_error)?;
+        let before = self
+            .refused
+            .borrow()
+            .iter()
+            .find(|(token, error)| *token == own.token || ends_all(error))
+            .cloned();
+        if let Some((_, error)) = before {
+            return Err(error);
+        }
+        let opened = usable(own).and_then(|()| (self.unlock)(own, "open an encrypted message"));
+        opened.map_err(|failure| {
+            let error = failure::to_key_error(failure);
+            if error.name != "NotSupported" {
+                self.refused
+                    .borrow_mut()
+                    .push((own.token.clone(), error.clone()));
+            }
+            error
+        })?;
         Ok(own)
     }
+}
+
+/// The person is not there, or does not want to: no other token's PIN is asked for either.
+fn ends_all(error: &KeyError) -> bool {
+    matches!(error.name, "Cancelled" | "Timeout")
+}
+
+/// Keys that want their PIN at every use (CKA_ALWAYS_AUTHENTICATE) are known, but not served yet.
+pub fn usable(own: &OwnCertificate) -> Result<(), Failure> {
+    if own.always_authenticate {
+        return Err(Failure::new(
+            ErrorName::NotSupported,
+            format!(
+                "the key {:?} wants its PIN at every use, which this version cannot do yet",
+                own.label
+            ),
+        ));
+    }
+    Ok(())
 }
 
 impl KeyOpener for TokenOpener<'_> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use privyseal_pki::{Anchors, PathOptions, PathOutcome, PathQuery, Purpose, Revocation, Usage};
@@ -31,6 +31,8 @@ pub type Unlock<'a> = &'a dyn Fn(&OwnCertificate, &str) -> Result<(), Failure>;
 
 /// How long the judgement of one of our own or a recipient's certificates is taken as it was.
 const JUDGED_FOR: Duration = Duration::from_secs(60);
+/// Largest CRL file, bytes.
+const CRL_FILE: u64 = 64 << 20;
 /// Judgements that are remembered.
 const JUDGEMENTS_MAX: usize = 4096;
 
@@ -150,8 +152,7 @@ impl Environment {
     /// Judges a certificate as this daemon's user would have it: the configured anchors, now, for mail. Remembered for a minute.
     fn judge(&self, certificate: &Certificate, usage: Usage) -> Arc<PathOutcome> {
         let key = (certificate.sha256(), usage == Usage::Sign);
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, outcome)) = judged.get(&key)
+        if let Some((when, outcome)) = self.judged().get(&key)
             && when.elapsed() < JUDGED_FOR
         {
             return outcome.clone();
@@ -167,11 +168,17 @@ impl Environment {
             revocation: self.revocation,
             options: &PathOptions::default(),
         }));
+        // not held while judging: one odd certificate may take seconds
+        let mut judged = self.judged();
         if judged.len() >= JUDGEMENTS_MAX {
             judged.clear();
         }
         judged.insert(key, (Instant::now(), outcome.clone()));
         outcome
+    }
+
+    fn judged(&self) -> MutexGuard<'_, HashMap<Judged, (Instant, Arc<PathOutcome>)>> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Certificates that may help to build a path, those we know to be right before those that came with a message: the
@@ -233,6 +240,13 @@ fn read_crls(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
             files.push(path.clone());
         }
         for file in files {
+            let metadata = std::fs::metadata(&file).map_err(|e| failed(&file, e))?;
+            if !metadata.is_file() || metadata.len() > CRL_FILE {
+                return Err(failed(
+                    &file,
+                    std::io::Error::other("not a regular file, or too large"),
+                ));
+            }
             let bytes = std::fs::read(&file).map_err(|e| failed(&file, e))?;
             all.extend(crls_of(bytes));
         }

@@ -40,6 +40,8 @@ pub fn signer(env: &Environment, o: &Options) -> Result<Arc<OwnCertificate>, Fai
             ),
         ));
     }
+    let all_named = named.iter().map(|own| &own.certificate);
+    unambiguous(selector, all_named)?;
     let with_key: Vec<_> = named
         .into_iter()
         .filter(|own| own.has_private_key)
@@ -201,6 +203,7 @@ fn recipient(env: &Environment, o: &Options, name: &str) -> Result<Certificate, 
             format!("no certificate of {whose} is known"),
         ));
     }
+    unambiguous(name, found.iter())?;
     let able: Vec<&Certificate> = found
         .iter()
         .filter(|c| c.can_decrypt() && c.email_protection())
@@ -217,6 +220,29 @@ fn recipient(env: &Environment, o: &Options, name: &str) -> Result<Certificate, 
         (None, Some(one)) => Err(not_current(one, &whose)),
         (None, None) => Err(Failure::new(ErrorName::RecipientMissing, whose)),
     }
+}
+
+/// A fingerprint means one certificate: somebody may have made another with the same first digits.
+fn unambiguous<'a>(
+    selector: &str,
+    found: impl Iterator<Item = &'a Certificate>,
+) -> Result<(), Failure> {
+    if !selector.starts_with("sha256:") {
+        return Ok(());
+    }
+    let mut fingerprints: Vec<String> = found.map(Certificate::sha256_hex).collect();
+    fingerprints.sort();
+    fingerprints.dedup();
+    if fingerprints.len() > 1 {
+        return Err(Failure::new(
+            ErrorName::AmbiguousCertificate,
+            format!(
+                "{selector} is the beginning of several fingerprints: {}",
+                fingerprints.join(", ")
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Our own certificate to encrypt to: of the signer's or sender's address if there is one, the newest.

@@ -27,14 +27,16 @@ pub fn sign(
 ) -> Result<Dict, Failure> {
     let own = select::signer(env, o)?;
     let format = o.format.unwrap_or_default();
+    let mut input = Start::of(input).map_err(failure::of_io)?;
+    let entity = input.is_entity() || format != Form::Smime;
     let form = o.form.unwrap_or(if format == Form::Smime {
         SignForm::Clear
     } else {
         SignForm::Opaque
     });
-    let made = make(env, o, &own, (form, format), unlock, input, output)?;
+    let made = make(env, o, &own, (form, format), unlock, &mut input, output)?;
     output.flush().map_err(failure::of_io)?;
-    Ok(results(env, &own, &made).into_dict())
+    Ok(results(env, &own, &made, entity).into_dict())
 }
 
 /// The signed entity becomes the content of the encrypted one; both in one pass.
@@ -54,22 +56,25 @@ pub fn sign_and_encrypt(
         format: o.format.unwrap_or_default(),
     };
     let certificates: Vec<Certificate> = recipients.iter().map(|r| r.certificate.clone()).collect();
+    key::usable(&own)?;
     unlock(&own, PURPOSE)?;
     let mut encryptor =
         Encryptor::new(&mut *output, &certificates, &options).map_err(failure::of_smime)?;
     let form = o.form.unwrap_or_default();
+    let mut input = Start::of(input).map_err(failure::of_io)?;
+    let entity = input.is_entity();
     let made = make(
         env,
         o,
         &own,
         (form, Form::Smime),
         unlock,
-        input,
+        &mut input,
         &mut encryptor,
     )?;
     let encrypted = encryptor.finish().map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;
-    let results = results(env, &own, &made);
+    let results = results(env, &own, &made, entity);
     Ok(encrypt::describe(results, &encrypted, &recipients, warnings).into_dict())
 }
 
@@ -103,6 +108,7 @@ fn make(
         None => options::include_chain(&env.config.sign.include_chain)?,
     };
     // before the input is touched: a person may have to type
+    key::usable(own)?;
     unlock(own, PURPOSE)?;
     let options = SignOptions {
         form,
@@ -153,9 +159,16 @@ fn chain(env: &Environment, leaf: &Certificate, include: IncludeChain) -> Vec<Ce
     path
 }
 
-fn results(env: &Environment, own: &OwnCertificate, made: &SignResult) -> Results {
+fn results(env: &Environment, own: &OwnCertificate, made: &SignResult, entity: bool) -> Results {
     let judged = env.judge(&own.certificate, Usage::Sign);
     let mut warnings: Vec<String> = Vec::new();
+    if !entity {
+        warnings.push(
+            "the input begins with no MIME header: a receiver will take its first line for one (begin it with \
+             `Content-Type: text/plain` and an empty line)"
+                .into(),
+        );
+    }
     if judged.chain != ChainState::Valid {
         let reason = judged.error.as_deref().unwrap_or("unknown");
         warnings.push(format!(
@@ -172,6 +185,50 @@ fn results(env: &Environment, own: &OwnCertificate, made: &SignResult) -> Result
         .with("algorithm", made.algorithm)
         .with("content_length", made.content_len)
         .with("warnings", warnings)
+}
+
+/// A reader whose first bytes have been looked at.
+struct Start<'a> {
+    head: Vec<u8>,
+    given: usize,
+    rest: &'a mut dyn Read,
+}
+
+impl<'a> Start<'a> {
+    /// As much as a header field's name may need.
+    const LEN: u64 = 256;
+
+    fn of(rest: &'a mut dyn Read) -> std::io::Result<Self> {
+        let mut head = Vec::new();
+        (&mut *rest).take(Self::LEN).read_to_end(&mut head)?;
+        Ok(Start {
+            head,
+            given: 0,
+            rest,
+        })
+    }
+
+    /// A MIME entity begins with a header field (RFC 5322 §2.2), or with the empty line that ends no headers.
+    fn is_entity(&self) -> bool {
+        let line = self.head.split(|b| *b == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let name = line.split(|b| *b == b':').next().unwrap_or_default();
+        line.is_empty()
+            || name.len() < line.len() && !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+    }
+}
+
+impl Read for Start<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.head.get(self.given..) {
+            Some(mut left) if !left.is_empty() => {
+                let count = left.read(buffer)?;
+                self.given = self.given.saturating_add(count);
+                Ok(count)
+            }
+            _ => self.rest.read(buffer),
+        }
+    }
 }
 
 /// Refuses digests that are too weak to sign with.

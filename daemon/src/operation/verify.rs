@@ -41,17 +41,31 @@ pub fn verify(
                 .map(|leaf| check(env, o, leaf, Usage::Sign, &outcome))
         })
         .collect();
-    let judgements: Vec<SignerJudgement> = outcome
-        .signers
+    let senders = senders(o, &outcome);
+    let judgements: Vec<SignerJudgement> = paths
         .iter()
-        .zip(&paths)
-        .map(|(signer, path)| SignerJudgement {
+        .zip(senders)
+        .map(|(path, sender)| SignerJudgement {
             chain: path.as_ref().map_or(ChainState::Unknown, |p| p.chain),
             chain_error: path.as_ref().and_then(|p| p.error.clone()),
-            sender: sender(o, signer, &outcome),
+            sender,
         })
         .collect();
-    let (verdict, reasons) = verdict::judge(&outcome, &judgements);
+    let (mut verdict, mut reasons) = verdict::judge(&outcome, &judgements);
+    let unnamed = judgements
+        .iter()
+        .any(|j| j.sender == SenderState::NotChecked);
+    if verdict == Verdict::Good
+        && unnamed
+        && o.sender.is_none()
+        && outcome.headers.count("From") > 0
+    {
+        verdict = Verdict::Unknown;
+        reasons.insert(
+            0,
+            "the signer's certificate names no mail address: nothing ties it to the sender".into(),
+        );
+    }
 
     let mut written = None;
     if let Some(output) = output
@@ -143,28 +157,71 @@ fn anchors<'a>(env: &'a Environment, o: &'a Options) -> &'a Anchors {
     o.anchors.as_ref().unwrap_or(&env.anchors)
 }
 
-/// RFC 8550 §3: From or Sender must be an address of the certificate, if it has any.
-fn sender(o: &Options, signer: &SignerOutcome, outcome: &VerifyOutcome) -> SenderState {
-    let Some(certificate) = &signer.certificate else {
-        return SenderState::NotChecked;
-    };
-    let addresses: Vec<String> = match &o.sender {
+/// Whether the signers speak for who the message says it is from, one answer a signer.
+///
+/// Stricter than RFC 8550 §3, which is content with Sender: a reader is shown From, so each address of From must be one of a
+/// signer's whose signature holds (design rule 10). A certificate without addresses cannot be compared.
+fn senders(o: &Options, outcome: &VerifyOutcome) -> Vec<SenderState> {
+    let claimed: Vec<String> = match &o.sender {
         Some(sender) => vec![sender.clone()],
-        None => outcome
-            .from
-            .iter()
-            .chain(&outcome.sender)
-            .cloned()
-            .collect(),
+        None => outcome.from.clone(),
     };
-    if addresses.is_empty() || certificate.emails().is_empty() {
-        return SenderState::NotChecked;
+    let from = o.sender.is_none() && outcome.headers.count("From") > 0;
+    let speaks = |signer: &SignerOutcome, address: &String| {
+        let certificate = signer.certificate.as_ref();
+        certificate.is_some_and(|c| privyseal_pki::sender_matches(c, std::slice::from_ref(address)))
+    };
+    let holding = || {
+        outcome
+            .signers
+            .iter()
+            .filter(|s| s.state == SignatureState::Valid)
+    };
+    let all_spoken_for = claimed
+        .iter()
+        .all(|address| holding().any(|signer| speaks(signer, address)));
+    // names of groups are text that looks like a sender (RFC 6854); a From without anyone in it names nobody
+    let odd = from && (claimed.is_empty() || outcome.headers.get("From").is_some_and(has_group));
+    let state = |signer: &SignerOutcome| {
+        let addressed = signer
+            .certificate
+            .as_ref()
+            .is_some_and(|c| !c.emails().is_empty());
+        let mine = claimed.iter().any(|address| speaks(signer, address));
+        if odd {
+            SenderState::Mismatch
+        } else if claimed.is_empty() || !addressed {
+            SenderState::NotChecked
+        } else if mine && (all_spoken_for || signer.state != SignatureState::Valid) {
+            SenderState::Match
+        } else {
+            SenderState::Mismatch
+        }
+    };
+    outcome.signers.iter().map(state).collect()
+}
+
+/// A colon outside quoted strings, comments and domain literals begins a group (RFC 5322 §3.4).
+fn has_group(field: &str) -> bool {
+    let (mut quoted, mut comments, mut literal, mut escaped) = (false, 0u32, false, false);
+    for c in field.chars() {
+        if std::mem::take(&mut escaped) {
+            continue;
+        }
+        match c {
+            '\\' if quoted || comments > 0 || literal => escaped = true,
+            '"' if comments == 0 && !literal => quoted = !quoted,
+            _ if quoted => {}
+            '(' => comments = comments.saturating_add(1),
+            ')' => comments = comments.saturating_sub(1),
+            _ if comments > 0 => {}
+            '[' => literal = true,
+            ']' => literal = false,
+            ':' if !literal => return true,
+            _ => {}
+        }
     }
-    if privyseal_pki::sender_matches(certificate, &addresses) {
-        SenderState::Match
-    } else {
-        SenderState::Mismatch
-    }
+    false
 }
 
 fn signature(
@@ -254,4 +311,29 @@ pub fn validate(
 pub fn anchors_of(certificates: Vec<Certificate>) -> Result<Anchors, Failure> {
     Anchors::from_certs(certificates)
         .map_err(|e| Failure::new(ErrorName::InvalidArgument, e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_group;
+
+    #[test]
+    fn a_group_is_told_from_what_only_looks_like_one() {
+        for group in [
+            "ceo@corp.example: bob@example.org;",
+            "undisclosed:;",
+            "\"a\" b: c@d;",
+        ] {
+            assert!(has_group(group), "{group}");
+        }
+        for plain in [
+            "bob@example.org",
+            "\"a: b\" <c@d>",
+            "Bob (re: you) <c@d>",
+            "<x@[IPv6:::1]>",
+            "\"a\\\": b\" <c@d>",
+        ] {
+            assert!(!has_group(plain), "{plain}");
+        }
+    }
 }

@@ -166,10 +166,8 @@ impl Link {
         let written = frame::write(&mut *lock(&self.writer), frame);
         match written {
             Ok(()) => {}
-            // it has ended; how, its exit status says
-            Err(e) if matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
-                self.die(None);
-            }
+            // it has ended: the reader thread will come to that, after the answers that it sent before (a `Resting` among them)
+            Err(e) if matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
             Err(e) => self.die(Some(&format!("it does not take requests: {e}"))),
         }
     }

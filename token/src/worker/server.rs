@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -33,6 +33,8 @@ struct Server {
     reader: Mutex<UnixStream>,
     writer: Mutex<UnixStream>,
     ending: AtomicBool,
+    /// requests that were read and not yet answered
+    at_work: AtomicUsize,
 }
 
 /// Serves the client at the other end of `socket`; exits the process at its end.
@@ -73,6 +75,7 @@ pub(super) fn run(mut socket: UnixStream, parent: Option<Pid>) -> io::Result<Inf
                 reader: Mutex::new(socket),
                 writer: Mutex::new(writer),
                 ending: AtomicBool::new(false),
+                at_work: AtomicUsize::new(0),
             });
             server.reply(Reply {
                 id: first.id,
@@ -135,6 +138,7 @@ impl Server {
                 Ok(None) => self.end("the client has closed the connection"),
                 Err(e) => self.end(&e.to_string()),
             };
+            self.at_work.fetch_add(1, Ordering::AcqRel);
             drop(reader);
             if matches!(request.call, Call::Shutdown) {
                 self.end("told to");
@@ -145,7 +149,9 @@ impl Server {
                 result,
                 listing,
             });
-            if self.module.must_restart() {
+            // not before every answer is out: another thread may be about to give its own
+            let last = self.at_work.fetch_sub(1, Ordering::AcqRel) == 1;
+            if last && self.module.must_restart() {
                 self.end("to let go of the token");
             }
         }
