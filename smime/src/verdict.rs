@@ -67,7 +67,7 @@ pub fn judge(outcome: &VerifyOutcome, signers: &[SignerJudgement]) -> (Verdict, 
     }
     let mut reasons = Reasons {
         bad: outcome.contradictions.clone(),
-        unknown: Vec::new(),
+        unknown: outcome.reservations.clone(),
     };
     let mut judgements = signers.iter();
     for signer in &outcome.signers {

@@ -246,6 +246,30 @@ fn verdicts_and_exit_codes() {
         .privyseal(["verify", "signed.eml", "--sender", "alice@example.org"])
         .ok();
 
+    // what stands around the signed part is not signed, and said not to be
+    let mut footer = world.read("signed.eml");
+    footer.extend(b"\r\nSend your money elsewhere\r\n");
+    world.write("footer.eml", &footer);
+    let seen = world
+        .privyseal(["verify", "footer.eml", "--json", "-o", "inside"])
+        .ok()
+        .json();
+    assert!(
+        seen["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("nobody signed it"),
+        "{seen}"
+    );
+    assert_eq!(world.read("inside"), MAIL.as_bytes());
+    assert!(
+        world
+            .privyseal(["verify", "footer.eml"])
+            .ok()
+            .stderr
+            .contains("nobody signed it")
+    );
+
     // what a reader takes for the sender must be the signer, all of it
     for (head, code) in [
         ("From: Alice <alice@example.org>", 0),
@@ -495,6 +519,53 @@ fn status_and_config_check() {
         format!("{}{}", wrong.text(), wrong.stderr).contains("trsut"),
         "{wrong:?}"
     );
+}
+
+#[test]
+fn a_signature_around_ciphertext_is_not_good() {
+    let world = World::unlocked();
+    world.write("mail.txt", MAIL);
+    for cipher in ["aes256-gcm", "aes256-cbc"] {
+        let kind = if cipher.ends_with("gcm") {
+            "auth-enveloped"
+        } else {
+            "enveloped"
+        };
+        world
+            .privyseal([
+                "encrypt",
+                "mail.txt",
+                "-r",
+                "alice@example.org",
+                "--cipher",
+                cipher,
+                "-o",
+                "secret",
+            ])
+            .ok();
+        for form in ["clear", "opaque"] {
+            world
+                .privyseal([
+                    "sign",
+                    "secret",
+                    "-s",
+                    "alice@example.org",
+                    "--form",
+                    form,
+                    "-o",
+                    "signed",
+                ])
+                .ok();
+            let seen = world
+                .privyseal(["verify", "signed", "--json", "-o", "content"])
+                .fails_with(3)
+                .json();
+            assert_eq!(seen["verdict"], "unknown", "{cipher} {form}: {seen}");
+            assert_eq!(seen["signatures"][0]["signature"], "valid");
+            assert_eq!(seen["layers"][1]["kind"], kind);
+            assert!(!world.path("content").exists());
+        }
+    }
 }
 
 /// `decrypt` where a prompt could be shown.

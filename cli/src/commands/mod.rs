@@ -23,13 +23,18 @@ use crate::ui::Ui;
 /// The end of sign, encrypt and decrypt: output in place, warnings shown; they are quiet otherwise.
 async fn finish(ui: &Ui, output: Finish, results: &Dict) -> Result<Exit> {
     output.commit().await?;
-    for warning in texts(results, "warnings") {
-        ui.warn(&warning);
-    }
+    warn(ui, results);
     if ui.is_json() {
         ui.result(&json::results(results), "")?;
     }
     Ok(Exit::Ok)
+}
+
+/// What the daemon has to say beside the result.
+fn warn(ui: &Ui, results: &Dict) {
+    for warning in texts(results, "warnings") {
+        ui.warn(&warning);
+    }
 }
 
 fn texts(results: &Dict, name: &str) -> Vec<String> {

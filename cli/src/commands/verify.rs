@@ -91,6 +91,7 @@ impl Args {
         if good || (self.even_if_bad && written(&results, finish.is_empty_file())) {
             finish.commit().await?;
         }
+        super::warn(ui, &results);
         ui.result(&shown, &describe(&shown, ui))?;
         Ok(if good { Exit::Ok } else { Exit::NotGood })
     }

@@ -90,7 +90,17 @@ pub fn verify(
         .with_list("layers", outcome.layers.iter().map(layer).collect())
         .with("content_written", written.is_some())
         .with("content_length", outcome.content_len)
+        .with("warnings", warnings(&outcome))
         .into_dict())
+}
+
+fn warnings(outcome: &VerifyOutcome) -> Vec<String> {
+    let outside = "there is text before or after the signed part: nobody signed it, and it is no part of the content";
+    if outcome.text_outside {
+        vec![outside.into()]
+    } else {
+        Vec::new()
+    }
 }
 
 fn reborrow<'a>(content: &'a mut Option<&mut dyn Input>) -> Option<&'a mut dyn Input> {

@@ -7,6 +7,7 @@ use crate::layer::Layer;
 use crate::mime::{Form, Headers};
 
 mod attributes;
+mod inside;
 mod scheme;
 mod sign;
 mod signed_data;
@@ -111,9 +112,15 @@ pub struct VerifyOutcome {
     /// addresses of the From and Sender fields outside the signature
     pub from: Vec<String>,
     pub sender: Vec<String>,
-    /// In words: oddities that make the message as a whole not good, whatever its signatures say (text outside the signed
-    /// part, several From fields, eContentType other than id-data, a SignerInfo without attributes over attribute-like content …)
+    /// In words: oddities that make the message as a whole not good, whatever its signatures say (several From fields,
+    /// eContentType other than id-data, a signature part with content of its own …)
     pub contradictions: Vec<String>,
+    /// In words: why valid signatures do not make the message good, although nothing is wrong with them (what was signed is
+    /// ciphertext, or cannot be looked at)
+    pub reservations: Vec<String>,
+    /// There is text before or after the parts of the multipart/signed, other than the usual notice. It is no part of the
+    /// message (RFC 2046 §5.1.1) and nobody signed it.
+    pub text_outside: bool,
     /// bytes of content that were judged
     pub content_len: u64,
 }

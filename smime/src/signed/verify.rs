@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use der::asn1::ObjectIdentifier;
 
 use super::attributes::START;
+use super::inside::{LOOKED_AT, encrypted_layer};
 use super::signed_data::{Rest, SignedDataReader};
 use super::signer::{Content, SignerInfo};
 use super::{SignatureState, SignerOutcome, VerifyOutcome};
@@ -58,6 +59,10 @@ pub fn verify(
         _ => None,
     };
     let named = named(&signers, &read.rest.certificates, candidates)?;
+    let inside = match &given {
+        Some(given) if !clear && !read.has_content => encrypted_layer(&given.start),
+        _ => encrypted_layer(&read.hashed.start),
+    };
     let judge = |hashed: &Hashed| judge_all(&signers, &named, &read, hashed);
     let (judged, content_len) = match given {
         Some(given) if clear || read.has_content => {
@@ -87,12 +92,26 @@ pub fn verify(
         sender: read.headers.addresses("Sender"),
         headers: read.headers,
         contradictions: Vec::new(),
+        reservations: Vec::new(),
+        text_outside: read.outside,
         content_len,
     };
     if clear && read.has_content {
         outcome.contradictions.push(
             "the signature part carries content of its own, besides the text that is shown".into(),
         );
+    }
+    match inside {
+        Ok(None) => {}
+        Ok(Some(layer)) => {
+            outcome.layers.push(layer);
+            outcome.reservations.push(
+                "what was signed is ciphertext: decrypt it, and judge the message inside".into(),
+            );
+        }
+        Err(why) => outcome
+            .reservations
+            .push(format!("what was signed cannot be looked at ({why})")),
     }
     if !certs_only && read.kind != ID_DATA {
         outcome.contradictions.push(format!(
@@ -146,6 +165,7 @@ struct ReadMessage {
     announced: Vec<DigestAlgorithm>,
     kind: ObjectIdentifier,
     has_content: bool,
+    outside: bool,
     rest: Rest,
 }
 
@@ -166,8 +186,7 @@ fn read_clear(mut multipart: MultipartSigned<'_>) -> Result<ReadMessage> {
         hasher.update(chunk);
         Ok(())
     })?;
-    // text outside the parts is never shown as signed: RFC 2046 §5.1.1 has it ignored
-    let (signature, _) = multipart.signature()?;
+    let (signature, outside) = multipart.signature()?;
     let mut reader = SignedDataReader::open(signature.as_slice())?;
     let has_content = reader.content(&mut |_| Ok(()))?;
     Ok(ReadMessage {
@@ -176,6 +195,7 @@ fn read_clear(mut multipart: MultipartSigned<'_>) -> Result<ReadMessage> {
         announced: std::mem::take(&mut reader.announced),
         kind: reader.kind,
         has_content,
+        outside,
         rest: reader.finish()?,
     })
 }
@@ -202,6 +222,7 @@ fn read_cms(headers: Headers, body: impl Read) -> Result<ReadMessage> {
         announced: std::mem::take(&mut reader.announced),
         kind: reader.kind,
         has_content,
+        outside: false,
         rest: reader.finish()?,
     })
 }
@@ -265,7 +286,7 @@ fn judge_all(
         kind: read.kind,
         announced: &read.announced,
         digests: &hashed.digests,
-        start: &hashed.start,
+        start: hashed.start.get(..START).unwrap_or(&hashed.start),
     };
     signers
         .iter()
@@ -332,7 +353,7 @@ impl ContentHasher {
             Lines::Exact(hashers) => hashers.update(chunk),
             Lines::Text(hasher) => hasher.update(chunk),
         }
-        let room = START.saturating_sub(self.start.len()).min(chunk.len());
+        let room = LOOKED_AT.saturating_sub(self.start.len()).min(chunk.len());
         self.start
             .extend_from_slice(chunk.get(..room).unwrap_or(&[]));
         self.len = self.len.saturating_add(chunk.len() as u64);
