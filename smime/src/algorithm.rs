@@ -186,7 +186,7 @@ impl SignatureScheme {
     }
 }
 
-/// A content cipher of this round: AES in CBC (EnvelopedData) or GCM (AuthEnvelopedData).
+/// A content cipher: CBC modes belong in EnvelopedData, authenticating ciphers in AuthEnvelopedData.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Cipher {
     Aes128Cbc,
@@ -196,16 +196,31 @@ pub enum Cipher {
     Aes192Gcm,
     #[default]
     Aes256Gcm,
+    /// RFC 8103
+    ChaCha20Poly1305,
+    /// Read only, weak (RFC 3370 §5.1).
+    DesEde3Cbc,
+    /// Read only, weak: 128 effective bits (RFC 3370 §5.2).
+    Rc2Cbc,
+    /// Read only, weak: 64 effective bits.
+    Rc264Cbc,
+    /// Read only, weak: 40 effective bits.
+    Rc240Cbc,
 }
 
 impl Cipher {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 11] = [
         Self::Aes128Cbc,
         Self::Aes192Cbc,
         Self::Aes256Cbc,
         Self::Aes128Gcm,
         Self::Aes192Gcm,
         Self::Aes256Gcm,
+        Self::ChaCha20Poly1305,
+        Self::DesEde3Cbc,
+        Self::Rc2Cbc,
+        Self::Rc264Cbc,
+        Self::Rc240Cbc,
     ];
 
     pub fn oid(self) -> ObjectIdentifier {
@@ -216,9 +231,13 @@ impl Cipher {
             Self::Aes128Gcm => db::rfc5911::ID_AES_128_GCM,
             Self::Aes192Gcm => db::rfc5911::ID_AES_192_GCM,
             Self::Aes256Gcm => db::rfc5911::ID_AES_256_GCM,
+            Self::ChaCha20Poly1305 => AEAD_CHACHA20_POLY1305,
+            Self::DesEde3Cbc => DES_EDE3_CBC,
+            Self::Rc2Cbc | Self::Rc264Cbc | Self::Rc240Cbc => RC2_CBC,
         }
     }
 
+    /// By OID; RC2's says nothing about the effective bits, which are in its parameters.
     pub fn from_oid(oid: &ObjectIdentifier) -> Result<Self> {
         Self::ALL
             .into_iter()
@@ -235,39 +254,71 @@ impl Cipher {
             Self::Aes128Gcm => "aes128-gcm",
             Self::Aes192Gcm => "aes192-gcm",
             Self::Aes256Gcm => "aes256-gcm",
+            Self::ChaCha20Poly1305 => "chacha20-poly1305",
+            Self::DesEde3Cbc => "des-ede3-cbc",
+            Self::Rc2Cbc => "rc2-cbc",
+            Self::Rc264Cbc => "rc2-64-cbc",
+            Self::Rc240Cbc => "rc2-40-cbc",
         }
     }
 
+    /// By name, of those that may be written.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
+            .filter(|c| !c.is_weak())
             .find(|c| c.name().eq_ignore_ascii_case(name))
     }
 
     pub fn key_len(self) -> usize {
         match self {
             Self::Aes128Cbc | Self::Aes128Gcm => 16,
-            Self::Aes192Cbc | Self::Aes192Gcm => 24,
-            Self::Aes256Cbc | Self::Aes256Gcm => 32,
+            Self::Aes192Cbc | Self::Aes192Gcm | Self::DesEde3Cbc => 24,
+            Self::Aes256Cbc | Self::Aes256Gcm | Self::ChaCha20Poly1305 => 32,
+            Self::Rc2Cbc => 16,
+            Self::Rc264Cbc => 8,
+            Self::Rc240Cbc => 5,
         }
     }
 
     pub fn is_authenticated(self) -> bool {
-        matches!(self, Self::Aes128Gcm | Self::Aes192Gcm | Self::Aes256Gcm)
+        matches!(
+            self,
+            Self::Aes128Gcm | Self::Aes192Gcm | Self::Aes256Gcm | Self::ChaCha20Poly1305
+        )
+    }
+
+    /// Only read, never written.
+    pub fn is_weak(self) -> bool {
+        matches!(
+            self,
+            Self::DesEde3Cbc | Self::Rc2Cbc | Self::Rc264Cbc | Self::Rc240Cbc
+        )
     }
 }
 
-/// AES key wrap (RFC 3394) by the length of its key.
+/// id-alg-AEADChaCha20Poly1305 (RFC 8103 §1.1).
+const AEAD_CHACHA20_POLY1305: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.3.18");
+/// des-ede3-cbc and rc2-cbc (RFC 3370 §5).
+const DES_EDE3_CBC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.3.7");
+const RC2_CBC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.3.2");
+/// id-alg-CMS3DESwrap (RFC 3370 §4.3.1).
+const CMS_3DES_WRAP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.3.6");
+
+/// AES key wrap (RFC 3394) by the length of its key, and an older one that is only read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyWrap {
     Aes128,
     Aes192,
     Aes256,
+    /// Triple-DES key wrap (RFC 3217 §3), for 3DES keys only. Weak.
+    Des3,
 }
 
 impl KeyWrap {
     pub fn from_oid(oid: &ObjectIdentifier) -> Option<Self> {
-        [Self::Aes128, Self::Aes192, Self::Aes256]
+        [Self::Aes128, Self::Aes192, Self::Aes256, Self::Des3]
             .into_iter()
             .find(|w| w.oid() == *oid)
     }
@@ -277,6 +328,7 @@ impl KeyWrap {
             Self::Aes128 => db::rfc5911::ID_AES_128_WRAP,
             Self::Aes192 => db::rfc5911::ID_AES_192_WRAP,
             Self::Aes256 => db::rfc5911::ID_AES_256_WRAP,
+            Self::Des3 => CMS_3DES_WRAP,
         }
     }
 
@@ -292,8 +344,21 @@ impl KeyWrap {
     pub fn key_len(self) -> usize {
         match self {
             Self::Aes128 => 16,
-            Self::Aes192 => 24,
+            Self::Aes192 | Self::Des3 => 24,
             Self::Aes256 => 32,
         }
+    }
+
+    /// Bytes that a wrapped key is longer than the key.
+    pub fn overhead(self) -> usize {
+        match self {
+            Self::Aes128 | Self::Aes192 | Self::Aes256 => 8,
+            Self::Des3 => 16,
+        }
+    }
+
+    /// Only read, never written.
+    pub fn is_weak(self) -> bool {
+        self == Self::Des3
     }
 }

@@ -66,12 +66,34 @@ pub trait KeyOpener {
         expected_len: usize,
     ) -> Result<Zeroizing<Vec<u8>>, KeyError>;
 
-    /// The ECDH shared secret (the x coordinate) with an uncompressed point.
+    /// The ECDH shared secret (the x coordinate) with an uncompressed point; for X25519 with 32 bytes (RFC 7748 §5).
     fn ecdh(
         &self,
         certificate: &Certificate,
         peer_point: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError>;
+
+    /// The shared secret in an ML-KEM ciphertext (FIPS 203 §7.3) of the right length.
+    ///
+    /// # Errors
+    /// Those of device, session and login; `UnsupportedAlgorithm` where keys of this kind are not to be had.
+    fn kem_decapsulate(
+        &self,
+        certificate: &Certificate,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let _ = ciphertext;
+        Err(KeyError::new(
+            "UnsupportedAlgorithm",
+            format!("no key of type {} can be used", certificate.key_type()),
+        ))
+    }
+
+    /// A certificate of anybody: key agreement may name the sender's (RFC 5652 §6.2.2). It is not trusted for anything.
+    fn certificate_of(&self, id: &RecipientId) -> Option<Certificate> {
+        let _ = id;
+        None
+    }
 }
 
 /// Whom a SignerInfo or RecipientInfo means (RFC 5652 §5.3, §6.2.1).

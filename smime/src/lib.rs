@@ -21,7 +21,7 @@ mod key;
 mod layer;
 
 pub use algorithm::{Cipher, DigestAlgorithm, Hashers, KeyWrap, SignatureScheme};
-pub use cert::{Certificate, Curve, KeyType};
+pub use cert::{Certificate, Curve, KeyType, MlKem};
 pub use enveloped::{DecryptOutcome, EncryptOptions, EncryptResult, Encryptor, decrypt, encrypt};
 pub use error::{Error, Result};
 pub use io::Input;

@@ -37,6 +37,8 @@ impl Signer for TokenSigner<'_> {
 /// All keys of present tokens; a token is unlocked when the first of its keys is needed.
 pub struct TokenOpener<'a> {
     own: Arc<Vec<Arc<OwnCertificate>>>,
+    /// other people's
+    people: &'a [Certificate],
     unlock: Unlock<'a>,
     /// Tokens that were not unlocked, and why. A message may name many keys of ours: a person who said no, or typed a wrong PIN,
     /// is not asked again for the next one.
@@ -44,9 +46,14 @@ pub struct TokenOpener<'a> {
 }
 
 impl<'a> TokenOpener<'a> {
-    pub fn new(own: Arc<Vec<Arc<OwnCertificate>>>, unlock: Unlock<'a>) -> Self {
+    pub fn new(
+        own: Arc<Vec<Arc<OwnCertificate>>>,
+        people: &'a [Certificate],
+        unlock: Unlock<'a>,
+    ) -> Self {
         TokenOpener {
             own,
+            people,
             unlock,
             refused: RefCell::default(),
         }
@@ -143,6 +150,11 @@ impl KeyOpener for TokenOpener<'_> {
         own.module
             .ecdh(&own.token, &own.key, peer_point)
             .map_err(key_error)
+    }
+
+    fn certificate_of(&self, id: &RecipientId) -> Option<Certificate> {
+        let own = self.own.iter().map(|own| &own.certificate);
+        own.chain(self.people).find(|c| id.matches(c)).cloned()
     }
 }
 
