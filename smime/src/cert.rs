@@ -14,6 +14,7 @@ use x509_cert::ext::pkix::{
     BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
 };
 
+use crate::algorithm::MlDsa;
 use crate::ber::{Cursor, id, single};
 use crate::error::{Error, Result};
 use crate::key::VerifyingKey;
@@ -30,6 +31,10 @@ pub enum KeyType {
     X25519,
     /// for key encapsulation (RFC 9935)
     MlKem(MlKem),
+    /// for signatures (RFC 9881)
+    MlDsa(MlDsa),
+    /// for signatures only, here
+    Brainpool(Brainpool),
     /// SubjectPublicKeyInfo algorithm we have no name for
     Other(ObjectIdentifier),
 }
@@ -59,6 +64,13 @@ impl Curve {
             Curve::P521 => 66,
         }
     }
+}
+
+/// A curve of RFC 5639.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brainpool {
+    P256r1,
+    P384r1,
 }
 
 /// Parameter set of ML-KEM (FIPS 203 §8).
@@ -110,6 +122,9 @@ impl fmt::Display for KeyType {
             KeyType::Ed25519 => f.write_str("ed25519"),
             KeyType::X25519 => f.write_str("x25519"),
             KeyType::MlKem(set) => f.write_str(set.name()),
+            KeyType::MlDsa(set) => f.write_str(set.name()),
+            KeyType::Brainpool(Brainpool::P256r1) => f.write_str("ec:brainpoolP256r1"),
+            KeyType::Brainpool(Brainpool::P384r1) => f.write_str("ec:brainpoolP384r1"),
             KeyType::Other(oid) => write!(f, "{oid}"),
         }
     }
@@ -460,7 +475,8 @@ impl Certificate {
     }
 }
 
-fn key_type(spki: &SubjectPublicKeyInfoOwned) -> KeyType {
+/// What a SubjectPublicKeyInfo holds.
+pub(crate) fn key_type(spki: &SubjectPublicKeyInfoOwned) -> KeyType {
     let oid = spki.algorithm.oid;
     if oid == db::rfc5912::RSA_ENCRYPTION || oid == db::rfc5912::ID_RSASSA_PSS {
         return KeyType::Rsa(crate::key::rsa_bits(spki).unwrap_or(0));
@@ -475,6 +491,8 @@ fn key_type(spki: &SubjectPublicKeyInfoOwned) -> KeyType {
             Some(db::rfc5912::SECP_256_R_1) => KeyType::Ec(Curve::P256),
             Some(db::rfc5912::SECP_384_R_1) => KeyType::Ec(Curve::P384),
             Some(db::rfc5912::SECP_521_R_1) => KeyType::Ec(Curve::P521),
+            Some(db::rfc5639::BRAINPOOL_P_256_R_1) => KeyType::Brainpool(Brainpool::P256r1),
+            Some(db::rfc5639::BRAINPOOL_P_384_R_1) => KeyType::Brainpool(Brainpool::P384r1),
             Some(other) => KeyType::Other(other),
             None => KeyType::Other(oid),
         };
@@ -487,6 +505,9 @@ fn key_type(spki: &SubjectPublicKeyInfoOwned) -> KeyType {
     }
     if let Some(set) = MlKem::ALL.into_iter().find(|set| set.oid() == oid) {
         return KeyType::MlKem(set);
+    }
+    if let Some(set) = MlDsa::from_oid(&oid) {
+        return KeyType::MlDsa(set);
     }
     KeyType::Other(oid)
 }

@@ -19,17 +19,37 @@ pub struct TokenSigner<'a>(pub &'a OwnCertificate);
 
 impl Signer for TokenSigner<'_> {
     fn sign_digest(&self, scheme: SignatureScheme, digest: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let own = self.0;
         let scheme = match scheme {
-            SignatureScheme::RsaPkcs1(digest) => SignScheme::RsaPkcs1(hash(digest)),
-            SignatureScheme::RsaPss { digest, salt_len } => SignScheme::RsaPss {
-                hash: hash(digest),
+            SignatureScheme::RsaPkcs1(digest) => SignScheme::RsaPkcs1(hash(digest)?),
+            // PKCS#11 could say another mask; no key of ours wants one
+            SignatureScheme::RsaPss {
+                digest,
+                mgf,
+                salt_len,
+            } if digest == mgf => SignScheme::RsaPss {
+                hash: hash(digest)?,
                 salt_len: u32::try_from(salt_len).unwrap_or(u32::MAX),
             },
             SignatureScheme::Ecdsa(_) => SignScheme::Ecdsa,
+            other => return Err(unsupported(other.name())),
         };
+        self.sign(scheme, digest)
+    }
+
+    fn sign_message(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        match (scheme, scheme.prehash()) {
+            (_, Some(digest)) => self.sign_digest(scheme, &digest.digest(message)),
+            (SignatureScheme::Ed25519, None) => self.sign(SignScheme::Eddsa, message),
+            (other, None) => Err(unsupported(other.name())),
+        }
+    }
+}
+
+impl TokenSigner<'_> {
+    fn sign(&self, scheme: SignScheme, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let own = self.0;
         own.module
-            .sign(&own.token, &own.key, scheme, digest)
+            .sign(&own.token, &own.key, scheme, data)
             .map_err(key_error)
     }
 }
@@ -131,8 +151,8 @@ impl KeyOpener for TokenOpener<'_> {
                 mgf,
                 label,
             } => UnwrapScheme::RsaOaep {
-                hash: hash(*h),
-                mgf: hash(*mgf),
+                hash: hash(*h)?,
+                mgf: hash(*mgf)?,
                 label: label.clone(),
             },
         };
@@ -158,14 +178,23 @@ impl KeyOpener for TokenOpener<'_> {
     }
 }
 
-fn hash(digest: DigestAlgorithm) -> Hash {
-    match digest {
+/// As the worker knows it; of RSA with other digests tokens have no mechanism to speak of.
+fn hash(digest: DigestAlgorithm) -> Result<Hash, KeyError> {
+    Ok(match digest {
         DigestAlgorithm::Sha1 => Hash::Sha1,
         DigestAlgorithm::Sha224 => Hash::Sha224,
         DigestAlgorithm::Sha256 => Hash::Sha256,
         DigestAlgorithm::Sha384 => Hash::Sha384,
         DigestAlgorithm::Sha512 => Hash::Sha512,
-    }
+        other => return Err(unsupported(&format!("RSA with {}", other.name()))),
+    })
+}
+
+fn unsupported(what: &str) -> KeyError {
+    KeyError::new(
+        "UnsupportedAlgorithm",
+        format!("keys on tokens are not used for {what}"),
+    )
 }
 
 fn key_error(error: privyseal_token::Error) -> KeyError {
