@@ -207,8 +207,10 @@ pub fn wrong_usage(
     if let Ok(Some(PDVExtension::KeyUsage(bits))) = leaf.get_extension(&ID_CE_KEY_USAGE) {
         let wanted = match (query.usage, query.leaf.key_type()) {
             (Usage::Sign, _) => KeyUsages::DigitalSignature | KeyUsages::NonRepudiation,
-            (Usage::Encrypt, KeyType::Rsa(_)) => KeyUsages::KeyEncipherment.into(),
-            (Usage::Encrypt, KeyType::Ec(_)) => KeyUsages::KeyAgreement.into(),
+            (Usage::Encrypt, KeyType::Rsa(_) | KeyType::MlKem(_)) => {
+                KeyUsages::KeyEncipherment.into()
+            }
+            (Usage::Encrypt, KeyType::Ec(_) | KeyType::X25519) => KeyUsages::KeyAgreement.into(),
             (Usage::Encrypt, _) => KeyUsages::KeyEncipherment | KeyUsages::KeyAgreement,
         };
         if bits.0.is_disjoint(wanted) {

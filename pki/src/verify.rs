@@ -1,7 +1,8 @@
 //! Signatures on certificates and CRLs, for certval: each is verified once, and only so many of them.
 //!
-//! Public-key operations only. RSA is ours, because certval is built without its own older `rsa`; ECDSA (P-256, P-384,
-//! P-521) and Ed25519 are certval's.
+//! Public-key operations only. RSA with the usual digests is verified here, because keys of roots may be shorter than a mail's
+//! signature could be by; everything else as for a mail (ECDSA, Ed25519, ML-DSA, SHA-3, RSASSA-PSS with another mask); what
+//! that does not know, certval may.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,18 +91,32 @@ impl VerifySignatureMessage for Counted {
             return Err(SPENT);
         }
         let answer = match rsa(message, signature, algorithm, key) {
-            Err(Error::Unrecognized) => verify_signature_message_rust_crypto(
-                environment,
-                message,
-                signature,
-                algorithm,
-                key,
-            ),
+            Err(Error::Unrecognized) => match as_in_mail(message, signature, algorithm, key) {
+                Some(true) => Ok(()),
+                Some(false) => Err(BAD),
+                None => verify_signature_message_rust_crypto(
+                    environment,
+                    message,
+                    signature,
+                    algorithm,
+                    key,
+                ),
+            },
             answer => answer,
         };
         seen.insert(question, answer);
         answer
     }
+}
+
+fn as_in_mail(
+    message: &[u8],
+    signature: &BitString,
+    algorithm: &AlgorithmIdentifierOwned,
+    key: &SubjectPublicKeyInfoOwned,
+) -> Option<bool> {
+    let signature = signature.as_bytes()?;
+    privyseal_smime::verify_with_key(key, algorithm, message, signature)
 }
 
 fn rsa(
@@ -155,15 +170,22 @@ fn rsa(
     .map_err(|_| BAD)
 }
 
-/// Hash and salt length; MGF1 must use the same hash (RFC 4055 §3.1 recommends it, and all do).
-pub fn pss_parameters(
-    algorithm: &AlgorithmIdentifierOwned,
-) -> certval::Result<(ObjectIdentifier, u8)> {
-    let parameters = algorithm.parameters.as_ref().ok_or(BAD)?.to_der()?;
-    let parameters = RsaPssParamsOwned::from_der(&parameters).map_err(|_| BAD)?;
+/// Hash and salt length, where MGF1 uses the same hash (RFC 4055 §3.1 recommends it, and nearly all do).
+fn pss_parameters(algorithm: &AlgorithmIdentifierOwned) -> certval::Result<(ObjectIdentifier, u8)> {
+    let parameters = read_pss(algorithm)?;
     let mask = parameters.mask_gen.parameters.map(|p| p.oid);
     if parameters.mask_gen.oid != ID_MGF_1 || mask != Some(parameters.hash.oid) {
         return Err(Error::Unrecognized);
     }
     Ok((parameters.hash.oid, parameters.salt_len))
+}
+
+/// The hash of the message, whatever the mask's is.
+pub fn pss_hash(algorithm: &AlgorithmIdentifierOwned) -> Option<ObjectIdentifier> {
+    read_pss(algorithm).ok().map(|p| p.hash.oid)
+}
+
+fn read_pss(algorithm: &AlgorithmIdentifierOwned) -> certval::Result<RsaPssParamsOwned> {
+    let parameters = algorithm.parameters.as_ref().ok_or(BAD)?.to_der()?;
+    RsaPssParamsOwned::from_der(&parameters).map_err(|_| BAD)
 }

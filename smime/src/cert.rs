@@ -14,6 +14,7 @@ use x509_cert::ext::pkix::{
     BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
 };
 
+use crate::algorithm::MlDsa;
 use crate::ber::{Cursor, id, single};
 use crate::error::{Error, Result};
 use crate::key::VerifyingKey;
@@ -26,6 +27,14 @@ pub enum KeyType {
     Rsa(usize),
     Ec(Curve),
     Ed25519,
+    /// for key agreement (RFC 8410)
+    X25519,
+    /// for key encapsulation (RFC 9935)
+    MlKem(MlKem),
+    /// for signatures (RFC 9881)
+    MlDsa(MlDsa),
+    /// for signatures only, here
+    Brainpool(Brainpool),
     /// SubjectPublicKeyInfo algorithm we have no name for
     Other(ObjectIdentifier),
 }
@@ -57,6 +66,52 @@ impl Curve {
     }
 }
 
+/// A curve of RFC 5639.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brainpool {
+    P256r1,
+    P384r1,
+}
+
+/// Parameter set of ML-KEM (FIPS 203 §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MlKem {
+    MlKem512,
+    MlKem768,
+    MlKem1024,
+}
+
+impl MlKem {
+    const ALL: [Self; 3] = [Self::MlKem512, Self::MlKem768, Self::MlKem1024];
+
+    /// Of the key as of the encapsulation (RFC 9936 §3).
+    pub fn oid(self) -> ObjectIdentifier {
+        match self {
+            MlKem::MlKem512 => db::fips203::ID_ALG_ML_KEM_512,
+            MlKem::MlKem768 => db::fips203::ID_ALG_ML_KEM_768,
+            MlKem::MlKem1024 => db::fips203::ID_ALG_ML_KEM_1024,
+        }
+    }
+
+    /// `ml-kem-768`.
+    pub fn name(self) -> &'static str {
+        match self {
+            MlKem::MlKem512 => "ml-kem-512",
+            MlKem::MlKem768 => "ml-kem-768",
+            MlKem::MlKem1024 => "ml-kem-1024",
+        }
+    }
+
+    /// Bytes of a ciphertext (FIPS 203 table 3).
+    pub fn ciphertext_len(self) -> usize {
+        match self {
+            MlKem::MlKem512 => 768,
+            MlKem::MlKem768 => 1088,
+            MlKem::MlKem1024 => 1568,
+        }
+    }
+}
+
 impl fmt::Display for KeyType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -65,6 +120,11 @@ impl fmt::Display for KeyType {
             KeyType::Ec(Curve::P384) => f.write_str("ec:p384"),
             KeyType::Ec(Curve::P521) => f.write_str("ec:p521"),
             KeyType::Ed25519 => f.write_str("ed25519"),
+            KeyType::X25519 => f.write_str("x25519"),
+            KeyType::MlKem(set) => f.write_str(set.name()),
+            KeyType::MlDsa(set) => f.write_str(set.name()),
+            KeyType::Brainpool(Brainpool::P256r1) => f.write_str("ec:brainpoolP256r1"),
+            KeyType::Brainpool(Brainpool::P384r1) => f.write_str("ec:brainpoolP384r1"),
             KeyType::Other(oid) => write!(f, "{oid}"),
         }
     }
@@ -295,11 +355,11 @@ impl Certificate {
             .is_none_or(|u| u.digital_signature() || u.non_repudiation())
     }
 
-    /// Key usage allows encrypting to it: keyEncipherment (RSA) or keyAgreement (EC), or no key usage.
+    /// Key usage allows encrypting to it: keyEncipherment (RSA, ML-KEM) or keyAgreement (EC, X25519), or no key usage.
     pub fn can_decrypt(&self) -> bool {
         self.extension::<KeyUsage>()
             .is_none_or(|u| match self.key_type() {
-                KeyType::Rsa(_) => u.key_encipherment(),
+                KeyType::Rsa(_) | KeyType::MlKem(_) => u.key_encipherment(),
                 _ => u.key_agreement(),
             })
     }
@@ -371,9 +431,20 @@ impl Certificate {
         pem::encode("CERTIFICATE", &self.0.der)
     }
 
-    /// Whether the certificate carries this subject key identifier.
+    /// Whether this is the certificate's subject key identifier. One without the extension has what others compute: SHA-1 of the
+    /// key (RFC 5280 §4.2.1.2), or of the whole SubjectPublicKeyInfo (Windows, so Outlook).
     pub(crate) fn has_ski(&self, ski: &[u8]) -> bool {
-        self.0.ski.as_deref() == Some(ski)
+        match &self.0.ski {
+            Some(own) => own == ski,
+            None if ski.len() == 20 => {
+                let spki = self.0.parsed.tbs_certificate().subject_public_key_info();
+                let key = spki.subject_public_key.raw_bytes();
+                [key, self.part(&self.0.fields.spki)]
+                    .into_iter()
+                    .any(|of| sha1::Sha1::digest(of).as_slice() == ski)
+            }
+            None => false,
+        }
     }
 
     /// The public key, ready to verify signatures.
@@ -404,7 +475,8 @@ impl Certificate {
     }
 }
 
-fn key_type(spki: &SubjectPublicKeyInfoOwned) -> KeyType {
+/// What a SubjectPublicKeyInfo holds.
+pub(crate) fn key_type(spki: &SubjectPublicKeyInfoOwned) -> KeyType {
     let oid = spki.algorithm.oid;
     if oid == db::rfc5912::RSA_ENCRYPTION || oid == db::rfc5912::ID_RSASSA_PSS {
         return KeyType::Rsa(crate::key::rsa_bits(spki).unwrap_or(0));
@@ -419,12 +491,23 @@ fn key_type(spki: &SubjectPublicKeyInfoOwned) -> KeyType {
             Some(db::rfc5912::SECP_256_R_1) => KeyType::Ec(Curve::P256),
             Some(db::rfc5912::SECP_384_R_1) => KeyType::Ec(Curve::P384),
             Some(db::rfc5912::SECP_521_R_1) => KeyType::Ec(Curve::P521),
+            Some(db::rfc5639::BRAINPOOL_P_256_R_1) => KeyType::Brainpool(Brainpool::P256r1),
+            Some(db::rfc5639::BRAINPOOL_P_384_R_1) => KeyType::Brainpool(Brainpool::P384r1),
             Some(other) => KeyType::Other(other),
             None => KeyType::Other(oid),
         };
     }
     if oid == db::rfc8410::ID_ED_25519 {
         return KeyType::Ed25519;
+    }
+    if oid == db::rfc8410::ID_X_25519 {
+        return KeyType::X25519;
+    }
+    if let Some(set) = MlKem::ALL.into_iter().find(|set| set.oid() == oid) {
+        return KeyType::MlKem(set);
+    }
+    if let Some(set) = MlDsa::from_oid(&oid) {
+        return KeyType::MlDsa(set);
     }
     KeyType::Other(oid)
 }

@@ -20,12 +20,15 @@ mod error;
 mod key;
 mod layer;
 
-pub use algorithm::{Cipher, DigestAlgorithm, Hashers, KeyWrap, SignatureScheme};
-pub use cert::{Certificate, Curve, KeyType};
+pub use algorithm::{Cipher, DigestAlgorithm, Hashers, KeyWrap, MlDsa, SignatureScheme};
+pub use cert::{Brainpool, Certificate, Curve, KeyType, MlKem};
 pub use enveloped::{DecryptOutcome, EncryptOptions, EncryptResult, Encryptor, decrypt, encrypt};
 pub use error::{Error, Result};
 pub use io::Input;
-pub use key::{KeyError, KeyOpener, RecipientId, RsaPadding, Signer, verify_signature};
+pub use key::{
+    KeyError, KeyOpener, RecipientId, RsaPadding, Signer, verify_message, verify_signature,
+    verify_with_key,
+};
 pub use layer::Layer;
 pub use mime::{Form, Headers};
 pub use signed::{

@@ -22,3 +22,5 @@ pub const ATTRIBUTES: usize = 256 << 10;
 pub const WRAPPED_KEY: usize = 2048;
 /// Digest algorithms named by one SignedData.
 pub const DIGESTS: usize = 64;
+/// Content whose signature covers the content itself (Ed25519 or ML-DSA without signed attributes): it is held, bytes.
+pub const WHOLE_CONTENT: usize = 1 << 20;

@@ -47,7 +47,7 @@ pub struct SignerJudgement {
 ///
 /// Good: at least one signer, and every signer has a valid signature that is not weak, a valid path and does not mismatch, and
 /// nothing contradicts. Bad: a signature is invalid, a path is invalid, a mismatch, a contradiction. Unknown: the rest, also a
-/// signature made with SHA-1 or a short RSA key, which nobody can tell from a forgery for sure. A signer without a judgement
+/// signature made with SHA-1, MD5 or a short RSA key, which nobody can tell from a forgery for sure. A signer without a judgement
 /// in `signers` counts as one whose path is unknown.
 pub fn judge(outcome: &VerifyOutcome, signers: &[SignerJudgement]) -> (Verdict, Vec<String>) {
     if outcome.signers.is_empty() {
@@ -107,8 +107,9 @@ impl Reasons {
             SignatureState::Valid => {}
         }
         if signer.weak && signer.state == SignatureState::Valid {
-            self.unknown.push(if signer.digest == Some(DigestAlgorithm::Sha1) {
-                format!("the signature of {who} is weak: SHA-1 can be forged; ask the sender to sign with SHA-256")
+            self.unknown.push(if let Some(digest) = signer.digest.filter(|d| d.is_weak()) {
+                let name = if digest == DigestAlgorithm::Md5 { "MD5" } else { "SHA-1" };
+                format!("the signature of {who} is weak: {name} can be forged; ask the sender to sign with SHA-256")
             } else {
                 let kind = signer.certificate.as_ref().map(|c| c.key_type().to_string()).unwrap_or_default();
                 format!("the signature of {who} is weak: its key ({kind}) is shorter than today's 2048 bits")

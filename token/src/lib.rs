@@ -150,7 +150,7 @@ impl std::fmt::Display for Hash {
     }
 }
 
-/// How to sign a ready digest.
+/// How to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum SignScheme {
     /// the worker adds the DigestInfo and uses CKM_RSA_PKCS
@@ -161,7 +161,12 @@ pub enum SignScheme {
     },
     /// CKM_ECDSA over the digest; the answer is a DER Ecdsa-Sig-Value
     Ecdsa,
+    /// CKM_EDDSA, pure Ed25519: over the message itself, of at most [`MAX_MESSAGE`] bytes
+    Eddsa,
 }
+
+/// Longest message that is signed without being digested, bytes.
+pub const MAX_MESSAGE: usize = 32 * 1024;
 
 /// How a wrapped key is opened.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]

@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(short, long, value_name = "RECIPIENT", required = true)]
     recipient: Vec<String>,
 
-    /// aes256-gcm, aes192-gcm, aes128-gcm, or without authentication aes256-cbc, aes192-cbc, aes128-cbc
+    /// aes256-gcm, aes192-gcm, aes128-gcm, chacha20-poly1305, or without authentication aes256-cbc, aes192-cbc, aes128-cbc
     #[arg(long, value_name = "NAME")]
     cipher: Option<String>,
 

@@ -169,7 +169,7 @@ fn cipher<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     match Cipher::from_name(&text) {
         Some(cipher) => Ok(cipher.name().into()),
         None => Err(D::Error::custom(format!(
-            "no cipher is called {text:?}: use \"aes256-gcm\", \"aes192-gcm\", \"aes128-gcm\", or the same with \"-cbc\""
+            "no cipher is called {text:?}: use \"aes256-gcm\", \"aes192-gcm\", \"aes128-gcm\", \"chacha20-poly1305\", or AES with \"-cbc\""
         ))),
     }
 }

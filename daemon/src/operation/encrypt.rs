@@ -39,7 +39,7 @@ pub fn decrypt(
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
     let _ = o;
-    let opener = key::TokenOpener::new(env.registry.certificates(), unlock);
+    let opener = key::TokenOpener::new(env.registry.certificates(), &env.people, unlock);
     let opened = privyseal_smime::decrypt(message, &opener, output).map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;
     let mut warnings: Vec<String> = Vec::new();
@@ -48,6 +48,12 @@ pub fn decrypt(
             "{} does not authenticate: the text may have been changed on its way",
             opened.cipher
         ));
+    }
+    if opened.weak {
+        warnings.push(
+            "the cipher or the key it was sent with is weak: others may be able to read it"
+                .to_owned(),
+        );
     }
     Ok(Results::new()
         .with("cipher", opened.cipher)

@@ -19,17 +19,37 @@ pub struct TokenSigner<'a>(pub &'a OwnCertificate);
 
 impl Signer for TokenSigner<'_> {
     fn sign_digest(&self, scheme: SignatureScheme, digest: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let own = self.0;
         let scheme = match scheme {
-            SignatureScheme::RsaPkcs1(digest) => SignScheme::RsaPkcs1(hash(digest)),
-            SignatureScheme::RsaPss { digest, salt_len } => SignScheme::RsaPss {
-                hash: hash(digest),
+            SignatureScheme::RsaPkcs1(digest) => SignScheme::RsaPkcs1(hash(digest)?),
+            // PKCS#11 could say another mask; no key of ours wants one
+            SignatureScheme::RsaPss {
+                digest,
+                mgf,
+                salt_len,
+            } if digest == mgf => SignScheme::RsaPss {
+                hash: hash(digest)?,
                 salt_len: u32::try_from(salt_len).unwrap_or(u32::MAX),
             },
             SignatureScheme::Ecdsa(_) => SignScheme::Ecdsa,
+            other => return Err(unsupported(other.name())),
         };
+        self.sign(scheme, digest)
+    }
+
+    fn sign_message(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        match (scheme, scheme.prehash()) {
+            (_, Some(digest)) => self.sign_digest(scheme, &digest.digest(message)),
+            (SignatureScheme::Ed25519, None) => self.sign(SignScheme::Eddsa, message),
+            (other, None) => Err(unsupported(other.name())),
+        }
+    }
+}
+
+impl TokenSigner<'_> {
+    fn sign(&self, scheme: SignScheme, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let own = self.0;
         own.module
-            .sign(&own.token, &own.key, scheme, digest)
+            .sign(&own.token, &own.key, scheme, data)
             .map_err(key_error)
     }
 }
@@ -37,6 +57,8 @@ impl Signer for TokenSigner<'_> {
 /// All keys of present tokens; a token is unlocked when the first of its keys is needed.
 pub struct TokenOpener<'a> {
     own: Arc<Vec<Arc<OwnCertificate>>>,
+    /// other people's
+    people: &'a [Certificate],
     unlock: Unlock<'a>,
     /// Tokens that were not unlocked, and why. A message may name many keys of ours: a person who said no, or typed a wrong PIN,
     /// is not asked again for the next one.
@@ -44,9 +66,14 @@ pub struct TokenOpener<'a> {
 }
 
 impl<'a> TokenOpener<'a> {
-    pub fn new(own: Arc<Vec<Arc<OwnCertificate>>>, unlock: Unlock<'a>) -> Self {
+    pub fn new(
+        own: Arc<Vec<Arc<OwnCertificate>>>,
+        people: &'a [Certificate],
+        unlock: Unlock<'a>,
+    ) -> Self {
         TokenOpener {
             own,
+            people,
             unlock,
             refused: RefCell::default(),
         }
@@ -124,8 +151,8 @@ impl KeyOpener for TokenOpener<'_> {
                 mgf,
                 label,
             } => UnwrapScheme::RsaOaep {
-                hash: hash(*h),
-                mgf: hash(*mgf),
+                hash: hash(*h)?,
+                mgf: hash(*mgf)?,
                 label: label.clone(),
             },
         };
@@ -144,16 +171,30 @@ impl KeyOpener for TokenOpener<'_> {
             .ecdh(&own.token, &own.key, peer_point)
             .map_err(key_error)
     }
+
+    fn certificate_of(&self, id: &RecipientId) -> Option<Certificate> {
+        let own = self.own.iter().map(|own| &own.certificate);
+        own.chain(self.people).find(|c| id.matches(c)).cloned()
+    }
 }
 
-fn hash(digest: DigestAlgorithm) -> Hash {
-    match digest {
+/// As the worker knows it; of RSA with other digests tokens have no mechanism to speak of.
+fn hash(digest: DigestAlgorithm) -> Result<Hash, KeyError> {
+    Ok(match digest {
         DigestAlgorithm::Sha1 => Hash::Sha1,
         DigestAlgorithm::Sha224 => Hash::Sha224,
         DigestAlgorithm::Sha256 => Hash::Sha256,
         DigestAlgorithm::Sha384 => Hash::Sha384,
         DigestAlgorithm::Sha512 => Hash::Sha512,
-    }
+        other => return Err(unsupported(&format!("RSA with {}", other.name()))),
+    })
+}
+
+fn unsupported(what: &str) -> KeyError {
+    KeyError::new(
+        "UnsupportedAlgorithm",
+        format!("keys on tokens are not used for {what}"),
+    )
 }
 
 fn key_error(error: privyseal_token::Error) -> KeyError {

@@ -199,7 +199,7 @@ impl Options {
             "cipher" => {
                 let word = text(name, value)?;
                 let known =
-                    "aes256-gcm, aes192-gcm, aes128-gcm, aes256-cbc, aes192-cbc, aes128-cbc";
+                    "aes256-gcm, aes192-gcm, aes128-gcm, chacha20-poly1305, aes256-cbc, aes192-cbc, aes128-cbc";
                 self.cipher = Some(Cipher::from_name(&word).ok_or_else(|| {
                     Failure::new(
                         ErrorName::UnsupportedAlgorithm,

@@ -7,8 +7,8 @@ use privyseal_pki::{ChainState, Usage};
 use privyseal_proto::{Dict, ErrorName, Failure};
 use privyseal_smime::mime::CanonicalReader;
 use privyseal_smime::{
-    Certificate, EncryptOptions, Encryptor, Form, IncludeChain, KeyType, SignForm, SignOptions,
-    SignResult,
+    Certificate, DigestAlgorithm, EncryptOptions, Encryptor, Form, IncludeChain, KeyType, SignForm,
+    SignOptions, SignResult,
 };
 
 use super::results::Results;
@@ -101,6 +101,13 @@ fn make(
     if o.pss && !matches!(own.certificate.key_type(), KeyType::Rsa(_)) {
         return Err(Failure::invalid(
             "RSASSA-PSS needs an RSA key, and the signer's is none",
+        ));
+    }
+    if own.certificate.key_type() == KeyType::Ed25519
+        && o.digest.is_some_and(|d| d != DigestAlgorithm::Sha512)
+    {
+        return Err(Failure::invalid(
+            "Ed25519 goes with the digest sha512 only (RFC 8419): leave the option out",
         ));
     }
     let include = match o.include_chain {

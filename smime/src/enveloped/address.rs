@@ -1,13 +1,17 @@
-//! RecipientInfos to write: a content-encryption key for one certificate (RFC 5652 §6.2, RFC 3370 §4.2.1, RFC 3560, RFC 5753).
+//! RecipientInfos to write: a content-encryption key for one certificate (RFC 5652 §6.2, RFC 3370 §4.2.1, RFC 3560, RFC 5753,
+//! RFC 8418, RFC 9629).
 
 use aws_lc_rs::agreement::{self, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral};
 use aws_lc_rs::rand::SystemRandom;
 use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, ID_RSAES_OAEP, RSA_ENCRYPTION};
+use const_oid::db::rfc8410::ID_X_25519;
+use der::asn1::ObjectIdentifier;
 use getrandom::SysRng;
 use rsa::{Oaep, Pkcs1v15Encrypt};
 
-use super::agree::{Scheme, scheme_oid};
-use super::oaep;
+use super::agree::Scheme;
+use super::kdf::Kdf;
+use super::{kem, oaep};
 use crate::algorithm::{DigestAlgorithm, KeyWrap};
 use crate::algorithm_id::encode;
 use crate::ber::{constructed, id, tlv};
@@ -32,7 +36,28 @@ pub(super) fn recipient_info(certificate: &Certificate, key: &[u8], oaep: bool) 
             certificate.subject()
         ))),
         KeyType::Rsa(_) => transport(certificate, key, oaep),
-        KeyType::Ec(curve) => agree(certificate, curve, key),
+        KeyType::Ec(curve) => {
+            let (algorithm, digest) = match curve {
+                Curve::P256 => (&agreement::ECDH_P256, DigestAlgorithm::Sha256),
+                Curve::P384 => (&agreement::ECDH_P384, DigestAlgorithm::Sha384),
+                Curve::P521 => (&agreement::ECDH_P521, DigestAlgorithm::Sha512),
+            };
+            agree(
+                certificate,
+                algorithm,
+                &ID_EC_PUBLIC_KEY,
+                Kdf::X963(digest),
+                key,
+            )
+        }
+        KeyType::X25519 => agree(
+            certificate,
+            &agreement::X25519,
+            &ID_X_25519,
+            Kdf::Hkdf(DigestAlgorithm::Sha256),
+            key,
+        ),
+        KeyType::MlKem(set) => kem::recipient_info(certificate, set, key),
         other => Err(unusable(
             certificate,
             &format!("nothing can be encrypted to a key of type {other}"),
@@ -40,12 +65,7 @@ pub(super) fn recipient_info(certificate: &Certificate, key: &[u8], oaep: bool) 
     }
 }
 
-/// Whether it will be a KeyAgreeRecipientInfo.
-pub(super) fn is_agreement(certificate: &Certificate) -> bool {
-    matches!(certificate.key_type(), KeyType::Ec(_))
-}
-
-fn unusable(certificate: &Certificate, why: &str) -> Error {
+pub(super) fn unusable(certificate: &Certificate, why: &str) -> Error {
     Error::Certificate(format!("{}: {why}", certificate.subject()))
 }
 
@@ -85,12 +105,13 @@ fn transport(certificate: &Certificate, key: &[u8], oaep: bool) -> Result<Vec<u8
 }
 
 /// One-pass ECDH with a key made for this recipient alone.
-fn agree(certificate: &Certificate, curve: Curve, key: &[u8]) -> Result<Vec<u8>> {
-    let (algorithm, kdf) = match curve {
-        Curve::P256 => (&agreement::ECDH_P256, DigestAlgorithm::Sha256),
-        Curve::P384 => (&agreement::ECDH_P384, DigestAlgorithm::Sha384),
-        Curve::P521 => (&agreement::ECDH_P521, DigestAlgorithm::Sha512),
-    };
+fn agree(
+    certificate: &Certificate,
+    algorithm: &'static agreement::Algorithm,
+    key_algorithm: &ObjectIdentifier,
+    kdf: Kdf,
+    key: &[u8],
+) -> Result<Vec<u8>> {
     let wrap = KeyWrap::for_key_len(key.len());
     let scheme = Scheme {
         kdf,
@@ -99,6 +120,7 @@ fn agree(certificate: &Certificate, curve: Curve, key: &[u8]) -> Result<Vec<u8>>
         ukm: None,
     };
     let failed = || unusable(certificate, "an elliptic-curve key that cannot be used");
+    let scheme_oid = kdf.scheme().ok_or_else(failed)?;
     let spki = certificate
         .parsed()
         .tbs_certificate()
@@ -117,7 +139,7 @@ fn agree(certificate: &Certificate, curve: Curve, key: &[u8]) -> Result<Vec<u8>>
     let public = constructed(BIT_STRING, &[&[0], point.as_ref()]);
     let originator = constructed(
         id::context_constructed(1),
-        &[&encode(&ID_EC_PUBLIC_KEY, &[]), &public],
+        &[&encode(key_algorithm, &[]), &public],
     );
     let recipient = constructed(
         id::SEQUENCE,
@@ -131,13 +153,13 @@ fn agree(certificate: &Certificate, curve: Curve, key: &[u8]) -> Result<Vec<u8>>
         &[
             &[id::INTEGER, 1, 3],
             &tlv(id::context_constructed(0), &originator),
-            &encode(&scheme_oid(kdf), &scheme.key_info),
+            &encode(&scheme_oid, &scheme.key_info),
             &tlv(id::SEQUENCE, &recipient),
         ],
     ))
 }
 
-fn issuer_and_serial(certificate: &Certificate) -> Vec<u8> {
+pub(super) fn issuer_and_serial(certificate: &Certificate) -> Vec<u8> {
     constructed(
         id::SEQUENCE,
         &[

@@ -5,8 +5,9 @@ use std::io::{self, Read, Write};
 use subtle::ConstantTimeEq;
 
 use super::cbc::{CbcCheck, CbcDecryptor};
-use super::envelope::{Envelope, Parameters, Tail};
-use super::gcm::{self, Authenticator, Counter};
+use super::chacha::{self, KeyStream};
+use super::envelope::{Envelope, Parameters};
+use super::gcm::{self, Counter};
 use super::open::{Keys, Opened};
 use super::{BLOCK, DecryptOutcome, SLACK};
 use crate::ber::Reader;
@@ -18,7 +19,8 @@ use crate::mime::{self, Headers};
 /// Opens one encrypted layer in any form. Not a byte is written before an authenticated cipher's tag has verified, or, for CBC,
 /// before the structure has been read to its end and the padding is right.
 ///
-/// Keys of ours among the recipients are tried in the message's order, eight at most; each wrong one costs one more pass.
+/// Keys of ours among the recipients are tried in the message's order, eight at most; each wrong one costs one more pass, and so
+/// do authenticated attributes under ChaCha20-Poly1305, which come last in the message and first in the tag.
 ///
 /// # Errors
 /// [`crate::Error::NotEncrypted`], `NoRecipientMatch`, `UnsupportedAlgorithm`, `Malformed`, `Key` (device, session, login), and
@@ -29,35 +31,41 @@ pub fn decrypt(
     out: &mut dyn Write,
 ) -> Result<DecryptOutcome> {
     let mut first = None;
-    let mut right = pass(message, |headers, mut reader| {
-        let mut envelope = Envelope::read(&mut reader, &|id| opener.find(id))?;
+    let mut attributes = Vec::new();
+    let mut judgement = pass(message, |headers, mut reader| {
+        let mut envelope = Envelope::read(&mut reader, Some(opener))?;
         let recipients = std::mem::take(&mut envelope.recipients);
         let count = recipients.count;
         let mut keys = Keys::new(recipients.candidates()?, opener, envelope.cipher.key_len());
         let opened = keys.next()?;
-        let right = judge(&envelope, reader, &opened)?;
+        let judgement = judge(&envelope, reader, &opened, &[])?;
         first = Some((headers, count, envelope, keys, opened));
-        Ok(right)
+        Ok(judgement)
     })?;
     let (headers, recipients, envelope, mut keys, mut opened) =
         first.ok_or(Error::DecryptionFailed)?;
 
-    while !right {
-        opened = keys.next()?;
-        right = pass(message, |_, mut reader| {
-            Envelope::read(&mut reader, &|_| Vec::new())?;
-            judge(&envelope, reader, &opened)
+    loop {
+        match judgement {
+            Judgement::Right => break,
+            Judgement::Wrong => opened = keys.next()?,
+            Judgement::Attributes(found) if attributes.is_empty() => attributes = found,
+            Judgement::Attributes(_) => return Err(Error::InputChanged),
+        }
+        judgement = pass(message, |_, mut reader| {
+            Envelope::read(&mut reader, None)?;
+            judge(&envelope, reader, &opened, &attributes)
         })?;
     }
     pass(message, |_, mut reader| {
-        Envelope::read(&mut reader, &|_| Vec::new())?;
+        Envelope::read(&mut reader, None)?;
         release(&envelope, reader, &opened, out)
     })?;
     Ok(DecryptOutcome {
         cipher: envelope.cipher.name().to_owned(),
         authenticated: envelope.cipher.is_authenticated(),
         key_management: opened.candidate.method(),
-        weak: opened.candidate.is_weak(),
+        weak: envelope.cipher.is_weak() || opened.candidate.is_weak(),
         certificate: opened.candidate.certificate,
         recipients,
         headers,
@@ -81,36 +89,69 @@ fn pass<T>(
     Ok(result)
 }
 
-/// Whether this key is the right one: by the tag, or by the padding where there is no tag.
-fn judge(envelope: &Envelope, mut reader: Body<'_>, opened: &Opened) -> Result<bool> {
+enum Judgement {
+    Right,
+    Wrong,
+    /// not known: these are authenticated too, other than was thought
+    Attributes(Vec<u8>),
+}
+
+impl Judgement {
+    fn of(right: bool) -> Self {
+        if right {
+            Judgement::Right
+        } else {
+            Judgement::Wrong
+        }
+    }
+}
+
+/// Whether this key is the right one: by the tag, or by the padding where there is no tag. `attributes` is what is thought to be
+/// authenticated beside the content.
+fn judge(
+    envelope: &Envelope,
+    mut reader: Body<'_>,
+    opened: &Opened,
+    attributes: &[u8],
+) -> Result<Judgement> {
     match &envelope.parameters {
         Parameters::Cbc { iv } => {
-            let mut check = CbcCheck::new(*iv);
+            let mut check = CbcCheck::new(envelope.cipher, iv);
             reader.octets(&envelope.content, &mut |data| {
                 check.update(data);
                 Ok(())
             })?;
             envelope.finish(reader)?;
-            check.finish(&opened.key)
+            check.finish(&opened.key).map(Judgement::of)
         }
         Parameters::Gcm { nonce, tag_len } => {
             let (_, mut authenticator) = gcm::start(&opened.key, nonce)?;
             reader.octets(&envelope.content, &mut |data| authenticator.update(data))?;
             let tail = envelope.finish(reader)?;
-            verify(authenticator, &tail, *tag_len)
+            verify(&authenticator.finish(&tail.aad)?, &tail.mac, *tag_len)
+        }
+        Parameters::ChaCha { nonce } => {
+            let (_, mut authenticator) = chacha::start(&opened.key, nonce, attributes)?;
+            reader.octets(&envelope.content, &mut |data| authenticator.update(data))?;
+            let tail = envelope.finish(reader)?;
+            let judgement = verify(&authenticator.finish(), &tail.mac, chacha::TAG)?;
+            Ok(if tail.aad == attributes {
+                judgement
+            } else {
+                Judgement::Attributes(tail.aad)
+            })
         }
     }
 }
 
-fn verify(authenticator: Authenticator, tail: &Tail, tag_len: usize) -> Result<bool> {
-    if tail.mac.len() != tag_len {
+fn verify(tag: &[u8], mac: &[u8], tag_len: usize) -> Result<Judgement> {
+    if mac.len() != tag_len {
         return Err(Error::malformed(
-            "an AES-GCM tag whose length is not what the parameters say",
+            "a tag whose length is not what the cipher and its parameters say",
         ));
     }
-    let tag = authenticator.finish(&tail.aad);
     let tag = tag.get(..tag_len).unwrap_or(&[]);
-    Ok(tag.ct_eq(&tail.mac).into())
+    Ok(Judgement::of(tag.ct_eq(mac).into()))
 }
 
 /// Decrypts what has been judged.
@@ -121,8 +162,13 @@ fn release(
     out: &mut dyn Write,
 ) -> Result<()> {
     let mut decryptor = match &envelope.parameters {
-        Parameters::Cbc { iv } => Decryptor::Cbc(CbcDecryptor::new(&opened.key, *iv)?),
+        Parameters::Cbc { iv } => {
+            Decryptor::Cbc(CbcDecryptor::new(envelope.cipher, &opened.key, iv)?)
+        }
         Parameters::Gcm { nonce, .. } => Decryptor::Gcm(gcm::start(&opened.key, nonce)?.0),
+        Parameters::ChaCha { nonce } => {
+            Decryptor::ChaCha(Box::new(chacha::start(&opened.key, nonce, &[])?.0))
+        }
     };
     let mut buffer = vec![0; 2 * BLOCK + SLACK];
     let mut filled = 0usize;
@@ -146,6 +192,7 @@ fn release(
 enum Decryptor {
     Cbc(CbcDecryptor),
     Gcm(Counter),
+    ChaCha(Box<KeyStream>),
 }
 
 impl Decryptor {
@@ -153,13 +200,14 @@ impl Decryptor {
         match self {
             Decryptor::Cbc(cbc) => cbc.update(data, out),
             Decryptor::Gcm(counter) => counter.apply(data, out).map(|()| data.len()),
+            Decryptor::ChaCha(stream) => stream.apply(data, out).map(|()| data.len()),
         }
     }
 
     fn finish(self, out: &mut [u8]) -> Result<usize> {
         match self {
             Decryptor::Cbc(cbc) => cbc.finish(out),
-            Decryptor::Gcm(_) => Ok(0),
+            Decryptor::Gcm(_) | Decryptor::ChaCha(_) => Ok(0),
         }
     }
 }

@@ -6,21 +6,20 @@ use std::io::{self, Read, Write};
 use der::asn1::ObjectIdentifier;
 use zeroize::Zeroizing;
 
-use super::address::{is_agreement, recipient_info};
+use super::address::recipient_info;
 use super::cbc::CbcEncryptor;
+use super::chacha::{self, ChaChaEncryptor};
 use super::gcm::GcmEncryptor;
 use super::{BLOCK, EncryptOptions, EncryptResult, SLACK};
 use crate::algorithm::Cipher;
 use crate::algorithm_id::encode;
-use crate::ber::{Writer, constructed, id, tlv};
-use crate::cert::Certificate;
+use crate::ber::{HELD, Writer, constructed, id, tlv};
+use crate::cert::{Certificate, KeyType};
 use crate::content::{ID_AUTH_ENVELOPED_DATA, ID_DATA, ID_ENVELOPED_DATA};
 use crate::error::{Error, Result};
+use crate::io::read_some;
 use crate::limits::RECIPIENTS;
 use crate::mime::{CmsWriter, MediaType};
-
-/// Content up to this many bytes is held and written in DER; for more the end is not waited for.
-const HELD: usize = 256 << 10;
 
 /// Encrypts `input` as it is (the caller canonicalises) for every recipient and writes the message.
 ///
@@ -35,12 +34,11 @@ pub fn encrypt(
     let mut encryptor = Encryptor::new(output, recipients, options)?;
     let mut buffer = vec![0; BLOCK];
     loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return encryptor.finish(),
-            Ok(count) => encryptor.push(buffer.get(..count).unwrap_or(&[]))?,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e.into()),
+        let chunk = read_some(input, &mut buffer)?;
+        if chunk.is_empty() {
+            return encryptor.finish();
         }
+        encryptor.push(chunk)?;
     }
 }
 
@@ -83,7 +81,7 @@ impl<W: Write> Encryptor<W> {
     ///
     /// # Errors
     /// `Certificate` for no recipient, or one whose key or key usage does not allow encryption; `WeakAlgorithm` for RSA below
-    /// 2048 bits; `LimitExceeded` above [`RECIPIENTS`].
+    /// 2048 bits and for ciphers that are only read; `LimitExceeded` above [`RECIPIENTS`].
     pub fn new(out: W, recipients: &[Certificate], options: &EncryptOptions) -> Result<Self> {
         if recipients.is_empty() {
             return Err(Error::Certificate("no recipient was given".to_owned()));
@@ -95,17 +93,28 @@ impl<W: Write> Encryptor<W> {
             });
         }
         let cipher = options.cipher;
+        if cipher.is_weak() {
+            return Err(Error::WeakAlgorithm(format!(
+                "{}: only read",
+                cipher.name()
+            )));
+        }
         let mut key = Zeroizing::new([0u8; 32]);
         let key = key.get_mut(..cipher.key_len()).unwrap_or(&mut []);
         random(key)?;
 
         let mut seen = HashSet::new();
         let mut infos = Vec::new();
-        let mut agreement = false;
+        let mut version = 0;
         for certificate in recipients {
             if seen.insert(certificate.sha256()) {
                 infos.push(recipient_info(certificate, key, options.oaep)?);
-                agreement |= is_agreement(certificate);
+                // RFC 5652 §6.1: 3 with an OtherRecipientInfo, 2 where not every RecipientInfo has version 0
+                version = version.max(match certificate.key_type() {
+                    KeyType::Rsa(_) => 0,
+                    KeyType::MlKem(_) => 3,
+                    _ => 2,
+                });
             }
         }
         // SET OF in DER: in ascending order (X.690 §11.6)
@@ -113,8 +122,8 @@ impl<W: Write> Encryptor<W> {
 
         let (seal, parameters) = Seal::new(cipher, key)?;
         let authenticated = cipher.is_authenticated();
-        // RFC 5652 §6.1: 2 where not every RecipientInfo has version 0; RFC 5083 §2.1: 0
-        let version = if agreement && !authenticated { 2 } else { 0 };
+        // RFC 5083 §2.1
+        let version = if authenticated { 0 } else { version };
         let media_type = if authenticated {
             MediaType::AuthEnvelopedData
         } else {
@@ -286,11 +295,20 @@ fn random(bytes: &mut [u8]) -> Result<()> {
 enum Seal {
     Cbc(CbcEncryptor),
     Gcm(Box<GcmEncryptor>),
+    ChaCha(Box<ChaChaEncryptor>),
 }
 
 impl Seal {
     /// With a fresh IV or nonce, which comes back as the AlgorithmIdentifier's parameters.
     fn new(cipher: Cipher, key: &[u8]) -> Result<(Self, Vec<u8>)> {
+        if cipher == Cipher::ChaCha20Poly1305 {
+            let mut nonce = [0; chacha::NONCE];
+            random(&mut nonce)?;
+            let chacha = ChaChaEncryptor::new(key, &nonce, &[])?;
+            // RFC 8103 §2: the nonce is all there is
+            let parameters = tlv(id::OCTET_STRING, &nonce);
+            return Ok((Seal::ChaCha(Box::new(chacha)), parameters));
+        }
         if cipher.is_authenticated() {
             let mut nonce = [0; 12];
             random(&mut nonce)?;
@@ -315,6 +333,7 @@ impl Seal {
         match self {
             Seal::Cbc(cbc) => cbc.update(plain, out),
             Seal::Gcm(gcm) => gcm.update(plain, out).map(|()| plain.len()),
+            Seal::ChaCha(chacha) => chacha.update(plain, out).map(|()| plain.len()),
         }
     }
 
@@ -324,7 +343,8 @@ impl Seal {
         let room = out.get_mut(count..).unwrap_or(&mut []);
         match self {
             Seal::Cbc(cbc) => Ok((count.saturating_add(cbc.finish(room)?), None)),
-            Seal::Gcm(gcm) => Ok((count, Some(gcm.finish(&[])))),
+            Seal::Gcm(gcm) => Ok((count, Some(gcm.finish(&[])?))),
+            Seal::ChaCha(chacha) => Ok((count, Some(chacha.finish()))),
         }
     }
 }

@@ -4,12 +4,15 @@ use std::io::Read;
 
 use const_oid::db::rfc5911::{ID_CONTENT_TYPE, ID_ENCRYPTED_DATA};
 
-use super::recipient::{Find, Recipients};
+use super::originator::Certificates;
+use super::recipient::Recipients;
+use super::{cbc, chacha};
 use crate::algorithm::Cipher;
 use crate::algorithm_id::{AlgorithmId, oid};
 use crate::ber::{Cursor, Header, Reader, Tlv, id, single, tag};
 use crate::content::{ID_AUTH_ENVELOPED_DATA, ID_DATA, ID_ENVELOPED_DATA};
 use crate::error::{Error, Result};
+use crate::key::KeyOpener;
 use crate::limits::ATTRIBUTES;
 
 /// An object identifier or algorithm of the envelope, bytes.
@@ -28,10 +31,12 @@ pub(super) struct Envelope {
 
 /// Parameters of the content cipher.
 pub(super) enum Parameters {
-    /// RFC 3565 §2.3.1
-    Cbc { iv: [u8; 16] },
+    /// one block (RFC 3565 §2.3.1, RFC 3370 §5)
+    Cbc { iv: Vec<u8> },
     /// GCMParameters (RFC 5084 §3.2)
     Gcm { nonce: Vec<u8>, tag_len: usize },
+    /// RFC 8103 §2
+    ChaCha { nonce: [u8; chacha::NONCE] },
 }
 
 /// What stands behind it.
@@ -42,8 +47,11 @@ pub(super) struct Tail {
 }
 
 impl Envelope {
-    /// Reads as far as the encrypted content.
-    pub(super) fn read<R: Read>(reader: &mut Reader<R>, find: Find<'_>) -> Result<Self> {
+    /// Reads as far as the encrypted content. Without an opener nobody is found among the recipients.
+    pub(super) fn read<R: Read>(
+        reader: &mut Reader<R>,
+        opener: Option<&dyn KeyOpener>,
+    ) -> Result<Self> {
         reader.enter_universal(tag::SEQUENCE, "ContentInfo")?;
         let outer = element(reader, "contentType")?;
         let authenticated = match oid(single(&outer, id::OID, "contentType")?.content)? {
@@ -70,14 +78,14 @@ impl Envelope {
         ) {
             return Err(Error::malformed("a version that is not defined"));
         }
+        let mut certificates = Certificates::new(opener);
         if let Some(header) = reader.peek()?
             && header.is_context(0)
         {
-            // originatorInfo: certificates of the sender
             let header = reader.expect("originatorInfo")?;
-            reader.skip(&header)?;
+            certificates.read_info(reader, &header)?;
         }
-        let recipients = Recipients::read(reader, find)?;
+        let recipients = Recipients::read(reader, &certificates)?;
 
         reader.enter_universal(tag::SEQUENCE, "EncryptedContentInfo")?;
         let inner = element(reader, "contentType")?;
@@ -99,9 +107,13 @@ impl Envelope {
             )));
         }
         let cipher = Cipher::from_oid(&algorithm.oid)?;
-        let parameters = match (authenticated, cipher.is_authenticated()) {
-            (false, false) => cbc_parameters(algorithm.parameters)?,
-            (true, true) => gcm_parameters(algorithm.parameters)?,
+        let (cipher, parameters) = match (authenticated, cipher.is_authenticated()) {
+            (false, false) if cipher == Cipher::Rc2Cbc => rc2_parameters(algorithm.parameters)?,
+            (false, false) => (cipher, cbc_parameters(cipher, algorithm.parameters)?),
+            (true, true) if cipher == Cipher::ChaCha20Poly1305 => {
+                (cipher, chacha_parameters(algorithm.parameters)?)
+            }
+            (true, true) => (cipher, gcm_parameters(algorithm.parameters)?),
             (false, true) => {
                 return Err(Error::malformed(
                     "an authenticating cipher in EnvelopedData (RFC 5083 §1)",
@@ -154,12 +166,43 @@ fn element<R: Read>(reader: &mut Reader<R>, what: &'static str) -> Result<Vec<u8
     reader.element(&header, SMALL)
 }
 
-fn cbc_parameters(parameters: Option<Tlv<'_>>) -> Result<Parameters> {
+fn cbc_parameters(cipher: Cipher, parameters: Option<Tlv<'_>>) -> Result<Parameters> {
     let iv = parameters
+        .filter(|p| p.id == id::OCTET_STRING && p.content.len() == cbc::block_len(cipher))
+        .ok_or_else(|| Error::malformed("a CBC IV that is not one block"))?;
+    Ok(Parameters::Cbc {
+        iv: iv.content.to_vec(),
+    })
+}
+
+/// RC2CBCParameter (RFC 3370 §5.2), whose version stands for the effective bits (RFC 2268 §6).
+fn rc2_parameters(parameters: Option<Tlv<'_>>) -> Result<(Cipher, Parameters)> {
+    let parameters = parameters
+        .filter(|p| p.id == id::SEQUENCE)
+        .ok_or_else(|| Error::malformed("RC2 without parameters"))?;
+    let mut cursor = Cursor::new(parameters.content);
+    let cipher = match cursor.expect(id::INTEGER, "rc2ParameterVersion")?.content {
+        [58] => Cipher::Rc2Cbc,
+        [120] => Cipher::Rc264Cbc,
+        [0, 160] => Cipher::Rc240Cbc,
+        _ => {
+            return Err(Error::UnsupportedAlgorithm(
+                "RC2 with other than 40, 64 or 128 effective bits".to_owned(),
+            ));
+        }
+    };
+    let iv = cursor.next()?;
+    cursor.end("RC2CBCParameter")?;
+    Ok((cipher, cbc_parameters(cipher, iv)?))
+}
+
+fn chacha_parameters(parameters: Option<Tlv<'_>>) -> Result<Parameters> {
+    let nonce = parameters
         .filter(|p| p.id == id::OCTET_STRING)
         .and_then(|p| p.content.try_into().ok());
-    let iv = iv.ok_or_else(|| Error::malformed("an AES-CBC IV that is not 16 bytes"))?;
-    Ok(Parameters::Cbc { iv })
+    let nonce =
+        nonce.ok_or_else(|| Error::malformed("a ChaCha20-Poly1305 nonce that is not 12 bytes"))?;
+    Ok(Parameters::ChaCha { nonce })
 }
 
 fn gcm_parameters(parameters: Option<Tlv<'_>>) -> Result<Parameters> {

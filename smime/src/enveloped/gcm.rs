@@ -1,5 +1,8 @@
 //! AES-GCM as a stream: counter mode and GHASH apart (NIST SP 800-38D). aws-lc's own GCM takes whole messages only.
 
+use std::io;
+
+use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{EncryptionContext, StreamingEncryptingKey};
 use ghash::universal_hash::UniversalHash;
 use ghash::{Block, GHash};
@@ -26,7 +29,7 @@ pub(super) fn start(key: &[u8], nonce: &[u8]) -> Result<(Counter, Authenticator)
     let mut counter = Counter::new(key, first)?;
     let mut mask = Block::default();
     counter.block(&mut mask)?;
-    Ok((counter, Authenticator::new(h, mask)))
+    Ok((counter, Authenticator::new(key, h, mask)?))
 }
 
 /// J₀ (SP 800-38D §7.1 step 2).
@@ -73,7 +76,7 @@ impl GcmEncryptor {
     }
 
     /// The tag over the ciphertext and these additional data.
-    pub(super) fn finish(self, aad: &[u8]) -> [u8; 16] {
+    pub(super) fn finish(self, aad: &[u8]) -> Result<[u8; 16]> {
         self.authenticator.finish(aad)
     }
 }
@@ -143,25 +146,50 @@ fn cipher(key: &[u8], block: [u8; 16]) -> Result<StreamingEncryptingKey> {
 }
 
 /// The tag over a ciphertext, whose additional data need not be known before its end: CMS has them behind the content.
+///
+/// aws-lc hashes several times faster than the `ghash` crate, but only whole messages. So each chunk is the additional data of an
+/// empty message of its own, whose tag is H · GHASH(chunk) ⊕ H · L ⊕ mask; tags are never given away, so nonces may repeat.
+/// GHASH is a polynomial in H: GHASH(P ‖ chunk) = GHASH(P) · Hⁿ ⊕ GHASH(chunk), where the chunk has n blocks.
 pub(super) struct Authenticator {
+    key: LessSafeKey,
     h: Zeroizing<[u8; 16]>,
+    /// of the message
     mask: Zeroizing<[u8; 16]>,
-    hash: GHash,
-    partial: [u8; 16],
-    filled: usize,
+    /// of each chunk
+    chunk_mask: Zeroizing<[u8; 16]>,
+    /// Hⁿ of a whole chunk; made with the first
+    step: Option<Block>,
+    /// H · GHASH of the chunks so far
+    sum: u128,
+    /// less than one chunk
+    held: Vec<u8>,
     length: u64,
 }
 
+/// Bytes that are hashed at a time.
+const CHUNK: usize = 64 << 10;
+/// Nonce of every chunk.
+const CHUNK_NONCE: [u8; 12] = [0; 12];
+
 impl Authenticator {
-    fn new(h: Block, mask: Block) -> Self {
-        Authenticator {
-            hash: GHash::new(&h),
+    fn new(key: &[u8], h: Block, mask: Block) -> Result<Self> {
+        let algorithm = match key.len() {
+            16 => &AES_128_GCM,
+            24 => &AES_192_GCM,
+            _ => &AES_256_GCM,
+        };
+        let mut chunk_mask = Block::default();
+        Counter::new(key, first_counter(&h, &CHUNK_NONCE))?.block(&mut chunk_mask)?;
+        Ok(Authenticator {
+            key: LessSafeKey::new(UnboundKey::new(algorithm, key).map_err(failed)?),
             h: Zeroizing::new(h.into()),
             mask: Zeroizing::new(mask.into()),
-            partial: [0; 16],
-            filled: 0,
+            chunk_mask: Zeroizing::new(chunk_mask.into()),
+            step: None,
+            sum: 0,
+            held: Vec::new(),
             length: 0,
-        }
+        })
     }
 
     pub(super) fn update(&mut self, mut data: &[u8]) -> Result<()> {
@@ -172,46 +200,76 @@ impl Authenticator {
                 limit: MAX_LEN,
             });
         }
-        if self.filled > 0 {
-            let room = self.partial.get_mut(self.filled..).unwrap_or(&mut []);
-            let (now, later) = data.split_at_checked(room.len()).unwrap_or((data, &[]));
-            for (to, from) in room.iter_mut().zip(now) {
-                *to = *from;
-            }
-            self.filled = self.filled.saturating_add(now.len());
+        if !self.held.is_empty() {
+            let room = CHUNK.saturating_sub(self.held.len());
+            let (now, later) = data.split_at_checked(room).unwrap_or((data, &[]));
+            self.held.extend_from_slice(now);
             data = later;
-            if self.filled < 16 {
+            if self.held.len() < CHUNK {
                 return Ok(());
             }
-            self.hash.update(&[Block::from(self.partial)]);
-            self.filled = 0;
+            let mut held = std::mem::take(&mut self.held);
+            self.chunk(&held)?;
+            held.clear();
+            self.held = held;
         }
-        let (blocks, rest) = Block::slice_as_chunks(data);
-        self.hash.update(blocks);
-        for (to, from) in self.partial.iter_mut().zip(rest) {
-            *to = *from;
+        let mut chunks = data.chunks_exact(CHUNK);
+        for chunk in &mut chunks {
+            self.chunk(chunk)?;
         }
-        self.filled = rest.len();
+        self.held.extend_from_slice(chunks.remainder());
         Ok(())
     }
 
-    /// The tag, of which a message may carry the first 12 bytes or more.
-    ///
-    /// GHASH is a polynomial in H, so additional data that are prepended move up by as many powers as blocks follow them:
-    /// GHASH(A ‖ C ‖ L) = GHASH(A) · Hⁿ⁺¹ ⊕ GHASH(C ‖ L), where C has n blocks.
-    pub(super) fn finish(mut self, aad: &[u8]) -> [u8; 16] {
-        self.hash
-            .update_padded(self.partial.get(..self.filled).unwrap_or(&[]));
-        self.hash.update(&[lengths(aad.len() as u64, self.length)]);
-        let mut tag = u128::from_be_bytes(self.hash.finalize().into());
+    fn chunk(&mut self, chunk: &[u8]) -> Result<()> {
+        let h = Block::from(*self.h);
+        let step = *self
+            .step
+            .get_or_insert_with(|| power(h, (CHUNK / 16) as u64));
+        self.sum = self.after(chunk, &step)?;
+        Ok(())
+    }
+
+    /// The sum with what follows; `step` is H to the number of its blocks.
+    fn after(&self, data: &[u8], step: &Block) -> Result<u128> {
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(CHUNK_NONCE),
+                Aad::from(data),
+                &mut [],
+            )
+            .map_err(failed)?;
+        let tag = <[u8; 16]>::try_from(tag.as_ref())
+            .map_err(|_| Error::Io(io::Error::other("AES failed")))?;
+        let before = multiply(&Block::from(self.sum.to_be_bytes()), step);
+        let length = self.times_h(lengths(data.len() as u64, 0));
+        Ok(u128::from_be_bytes(before.into())
+            ^ u128::from_be_bytes(tag)
+            ^ length
+            ^ u128::from_be_bytes(*self.chunk_mask))
+    }
+
+    fn times_h(&self, block: Block) -> u128 {
+        u128::from_be_bytes(multiply(&block, &Block::from(*self.h)).into())
+    }
+
+    /// The tag, of which a message may carry the first 12 bytes or more. Additional data that are prepended move up by as many
+    /// powers as blocks follow them.
+    pub(super) fn finish(mut self, aad: &[u8]) -> Result<[u8; 16]> {
+        let h = Block::from(*self.h);
+        if !self.held.is_empty() {
+            let step = power(h, self.held.len().div_ceil(16) as u64);
+            self.sum = self.after(&self.held, &step)?;
+        }
+        let mut tag = self.sum ^ self.times_h(lengths(aad.len() as u64, self.length));
         if !aad.is_empty() {
-            let h = Block::from(*self.h);
             let mut moved = GHash::new(&h);
             moved.update_padded(aad);
             let exponent = self.length.div_ceil(16).saturating_add(1);
             tag ^= u128::from_be_bytes(multiply(&moved.finalize(), &power(h, exponent)).into());
         }
-        (tag ^ u128::from_be_bytes(*self.mask)).to_be_bytes()
+        Ok((tag ^ u128::from_be_bytes(*self.mask)).to_be_bytes())
     }
 }
 

@@ -1,7 +1,8 @@
-//! EnvelopedData (RFC 5652 §6) and AuthEnvelopedData (RFC 5083), AES in CBC and GCM (RFC 3565, RFC 5084).
+//! EnvelopedData (RFC 5652 §6) and AuthEnvelopedData (RFC 5083): AES in CBC and GCM (RFC 3565, RFC 5084), ChaCha20-Poly1305
+//! (RFC 8103), and what old mail used, which is only read; keys by RSA, ECDH with NIST curves and X25519, and ML-KEM.
 //!
 //! `encrypt` is one pass; `decrypt` looks at a message at least twice, so that nothing leaves before it is judged. Private keys
-//! are reached through [`crate::KeyOpener`]; key derivation, AES key unwrap and the bulk cipher are software. Must not decide
+//! are reached through [`crate::KeyOpener`]; key derivation, key unwrap and the bulk cipher are software. Must not decide
 //! whom a message may be encrypted to, beyond what a certificate's key and key usage say.
 
 use crate::algorithm::Cipher;
@@ -11,13 +12,19 @@ use crate::mime::{Form, Headers};
 mod address;
 mod agree;
 mod cbc;
+mod chacha;
 mod decrypt;
 mod encrypt;
 mod envelope;
 mod gcm;
+mod kdf;
+mod kem;
+mod legacy;
 mod oaep;
 mod open;
+mod originator;
 mod recipient;
+mod wrap;
 
 #[cfg(test)]
 mod tests;
@@ -49,11 +56,11 @@ pub struct DecryptOutcome {
     pub cipher: String,
     /// whether the cipher authenticates; CBC does not
     pub authenticated: bool,
-    /// `rsa-pkcs1`, `rsa-oaep` or `ecdh`
+    /// `rsa-pkcs1`, `rsa-oaep`, `ecdh` or `kem`
     pub key_management: &'static str,
     /// ours, that opened it
     pub certificate: Certificate,
-    /// the key was carried by RSA below 2048 bits (RFC 8551 §4.5)
+    /// encrypted with 3DES or RC2, or the key was carried by 3DES or by RSA below 2048 bits (RFC 8551 §4.5)
     pub weak: bool,
     /// recipients that the message names, of every kind
     pub recipients: u32,

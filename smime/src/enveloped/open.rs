@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use der::asn1::ObjectIdentifier;
-use p256::elliptic_curve::sec1::ToSec1Point;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::agree::Scheme;
-use crate::cert::{Certificate, Curve, KeyType};
+use super::kem::Encapsulated;
+use super::originator::Originator;
+use crate::cert::{Certificate, KeyType};
 use crate::error::Error;
 use crate::key::{KeyError, KeyOpener, RsaPadding};
 
@@ -26,19 +27,17 @@ pub(super) enum Opening {
         agreement: Arc<Agreement>,
         encrypted_key: Vec<u8>,
     },
+    Kem(Encapsulated),
 }
 
-/// One-pass ECDH with an ephemeral key of the sender.
+/// One-pass ECDH with an ephemeral or static key of the sender.
 pub(super) struct Agreement {
-    /// the curve, where the sender named it
-    pub(super) curve: Option<ObjectIdentifier>,
-    /// the sender's public key (SEC 1 §2.3.3), unchecked
-    pub(super) point: Vec<u8>,
+    pub(super) originator: Originator,
     pub(super) scheme: Scheme,
 }
 
 impl Candidate {
-    /// `rsa-pkcs1`, `rsa-oaep` or `ecdh`.
+    /// `rsa-pkcs1`, `rsa-oaep`, `ecdh` or `kem`.
     pub(super) fn method(&self) -> &'static str {
         match &self.opening {
             Opening::Rsa {
@@ -47,12 +46,17 @@ impl Candidate {
             } => "rsa-pkcs1",
             Opening::Rsa { .. } => "rsa-oaep",
             Opening::Ecdh { .. } => "ecdh",
+            Opening::Kem(_) => "kem",
         }
     }
 
-    /// RSA below 2048 bits.
+    /// RSA below 2048 bits, or a weak key wrap.
     pub(super) fn is_weak(&self) -> bool {
-        matches!(self.certificate.key_type(), KeyType::Rsa(..2048))
+        match &self.opening {
+            Opening::Rsa { .. } => matches!(self.certificate.key_type(), KeyType::Rsa(..2048)),
+            Opening::Ecdh { agreement, .. } => agreement.scheme.wrap.is_weak(),
+            Opening::Kem(encapsulated) => encapsulated.wrap.is_weak(),
+        }
     }
 
     /// The content-encryption key of `key_len` bytes; `None` if there is none to be had.
@@ -80,47 +84,33 @@ impl Candidate {
                     agreement,
                     encrypted_key,
                 },
-                KeyType::Ec(curve),
+                key_type @ (KeyType::Ec(_) | KeyType::X25519),
             ) => {
-                if encrypted_key.len() != key_len.saturating_add(aes_kw::IV_LEN) {
+                let overhead = agreement.scheme.wrap.overhead();
+                if encrypted_key.len() != key_len.saturating_add(overhead) {
                     return Ok(None);
                 }
-                let Some(point) = agreement.point_on(curve) else {
+                let Some(point) = agreement.originator.point_for(key_type) else {
                     return Ok(None);
                 };
                 let secret = opener.ecdh(&self.certificate, &point)?;
+                // a point of small order makes a secret that everybody knows (RFC 7748 §6.1)
+                if key_type == KeyType::X25519 && secret.ct_eq(&[0; 32]).into() {
+                    return Ok(None);
+                }
                 agreement.scheme.unwrap(&secret, encrypted_key)
+            }
+            (Opening::Kem(encapsulated), KeyType::MlKem(_)) => {
+                let overhead = encapsulated.wrap.overhead();
+                if encapsulated.encrypted_key.len() != key_len.saturating_add(overhead) {
+                    return Ok(None);
+                }
+                let secret = opener.kem_decapsulate(&self.certificate, &encapsulated.ciphertext)?;
+                encapsulated.unwrap(&secret)
             }
             _ => None,
         };
         Ok(key.filter(|key| key.len() == key_len))
-    }
-}
-
-impl Agreement {
-    /// The sender's public key, uncompressed, if it is a point of this curve other than infinity.
-    fn point_on(&self, curve: Curve) -> Option<Vec<u8>> {
-        if self.curve.is_some_and(|named| named != curve.oid()) {
-            return None;
-        }
-        let point = self.point.as_slice();
-        Some(match curve {
-            Curve::P256 => p256::PublicKey::from_sec1_bytes(point)
-                .ok()?
-                .to_sec1_point(false)
-                .as_bytes()
-                .to_vec(),
-            Curve::P384 => p384::PublicKey::from_sec1_bytes(point)
-                .ok()?
-                .to_sec1_point(false)
-                .as_bytes()
-                .to_vec(),
-            Curve::P521 => p521::PublicKey::from_sec1_bytes(point)
-                .ok()?
-                .to_sec1_point(false)
-                .as_bytes()
-                .to_vec(),
-        })
     }
 }
 

@@ -5,14 +5,16 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, ID_RSAES_OAEP, RSA_ENCRYPTION};
+use const_oid::db::rfc5912::{ID_RSAES_OAEP, RSA_ENCRYPTION};
 use der::asn1::ObjectIdentifier;
 
-use super::agree::{Scheme, scheme_kdf};
-use super::oaep;
+use super::agree::Scheme;
+use super::kdf::Kdf;
 use super::open::{Agreement, Candidate, Opening};
+use super::originator::{Certificates, Originator};
+use super::{kem, oaep};
 use crate::algorithm::KeyWrap;
-use crate::algorithm_id::{AlgorithmId, oid};
+use crate::algorithm_id::AlgorithmId;
 use crate::ber::{Class, Cursor, Header, Reader, Tlv, id, single, tag};
 use crate::cert::{Certificate, KeyType};
 use crate::error::{Error, Result};
@@ -26,9 +28,6 @@ const UKM: usize = 4096;
 /// Keys that are tried at most: each may cost a token operation and one more look at the message.
 const CANDIDATES: usize = 8;
 
-/// Certificates of ours that a recipient identifier means.
-pub(super) type Find<'a> = &'a dyn Fn(&RecipientId) -> Vec<Certificate>;
-
 /// All recipients of a message.
 #[derive(Default)]
 pub(super) struct Recipients {
@@ -39,20 +38,32 @@ pub(super) struct Recipients {
     unsupported: Option<String>,
     /// there are recipients by certificate
     by_certificate: bool,
+    /// there are recipients by password
+    by_password: bool,
+    /// there are recipients by a secret key that both sides have
+    by_shared_key: bool,
 }
 
 impl Recipients {
     /// Reads the SET.
-    pub(super) fn read<R: Read>(reader: &mut Reader<R>, find: Find<'_>) -> Result<Self> {
+    pub(super) fn read<R: Read>(
+        reader: &mut Reader<R>,
+        certificates: &Certificates<'_>,
+    ) -> Result<Self> {
         let mut all = Recipients::default();
         reader.enter_universal(tag::SET, "RecipientInfos")?;
         while let Some(header) = reader.next()? {
             match (header.class, header.number) {
-                (Class::Universal, tag::SEQUENCE) => all.transport(reader, &header, find)?,
-                (Class::Context, 1) => all.agreement(reader, &header, find)?,
-                // KEKRecipientInfo, PasswordRecipientInfo, OtherRecipientInfo
-                (Class::Context, 2..=4) => {
+                (Class::Universal, tag::SEQUENCE) => {
+                    all.transport(reader, &header, certificates)?;
+                }
+                (Class::Context, 1) => all.agreement(reader, &header, certificates)?,
+                (Class::Context, 4) => all.other(reader, &header, certificates)?,
+                // KEKRecipientInfo, PasswordRecipientInfo: keys that are no certificate's
+                (Class::Context, kind @ 2..=3) => {
                     all.count_one()?;
+                    all.by_password |= kind == 3;
+                    all.by_shared_key |= kind == 2;
                     reader.skip(&header)?;
                 }
                 _ => return Err(Error::malformed("a RecipientInfo of no known kind")),
@@ -76,8 +87,15 @@ impl Recipients {
         Err(match self.unsupported {
             Some(what) => Error::UnsupportedAlgorithm(what),
             None if self.by_certificate => Error::NoRecipientMatch,
+            None if self.by_password => Error::UnsupportedAlgorithm(
+                "the message is encrypted with a password, not to a certificate".to_owned(),
+            ),
+            None if self.by_shared_key => Error::UnsupportedAlgorithm(
+                "the message is encrypted with a shared secret key, not to a certificate"
+                    .to_owned(),
+            ),
             None => {
-                Error::UnsupportedAlgorithm("password or shared-key recipients only".to_owned())
+                Error::UnsupportedAlgorithm("recipients of kinds that are not known".to_owned())
             }
         })
     }
@@ -108,7 +126,7 @@ impl Recipients {
         &mut self,
         reader: &mut Reader<R>,
         header: &Header,
-        find: Find<'_>,
+        certificates: &Certificates<'_>,
     ) -> Result<()> {
         self.count_one()?;
         self.by_certificate = true;
@@ -139,7 +157,7 @@ impl Recipients {
         let encrypted_key = wrapped_key(&mut cursor)?;
         cursor.end("a KeyTransRecipientInfo")?;
 
-        for certificate in find(&recipient) {
+        for certificate in certificates.ours(&recipient) {
             if !matches!(certificate.key_type(), KeyType::Rsa(_)) {
                 self.unsupported = Some(format!(
                     "{} with a key of type {}",
@@ -163,12 +181,49 @@ impl Recipients {
         Ok(())
     }
 
+    /// OtherRecipientInfo (RFC 5652 §6.2.5): KEMRecipientInfo, or nothing that is known.
+    fn other<R: Read>(
+        &mut self,
+        reader: &mut Reader<R>,
+        header: &Header,
+        certificates: &Certificates<'_>,
+    ) -> Result<()> {
+        self.count_one()?;
+        let Some(recipient) = kem::parse(&reader.element(header, ELEMENT)?)? else {
+            return Ok(());
+        };
+        self.by_certificate = true;
+        for certificate in certificates.ours(&recipient.recipient) {
+            let set = match certificate.key_type() {
+                KeyType::MlKem(set) if set.oid() == recipient.kem => set,
+                other => {
+                    self.unsupported = Some(format!(
+                        "key encapsulation {} with a key of type {other}",
+                        recipient.kem
+                    ));
+                    continue;
+                }
+            };
+            match &recipient.encapsulated {
+                Ok(encapsulated) if encapsulated.ciphertext.len() != set.ciphertext_len() => {
+                    return Err(Error::malformed("an ML-KEM ciphertext of the wrong length"));
+                }
+                Ok(encapsulated) => {
+                    self.keep(certificate, Opening::Kem(encapsulated.clone()));
+                }
+                Err(Error::UnsupportedAlgorithm(what)) => self.unsupported = Some(what.clone()),
+                Err(_) => return recipient.encapsulated.map(|_| ()),
+            }
+        }
+        Ok(())
+    }
+
     /// KeyAgreeRecipientInfo (RFC 5652 §6.2.2), which may name any number of recipients.
     fn agreement<R: Read>(
         &mut self,
         reader: &mut Reader<R>,
         header: &Header,
-        find: Find<'_>,
+        certificates: &Certificates<'_>,
     ) -> Result<()> {
         self.by_certificate = true;
         reader.enter(header)?;
@@ -193,17 +248,22 @@ impl Recipients {
             named = named.saturating_add(1);
             let element = reader.element(&header, ELEMENT)?;
             let (recipient, encrypted_key) = encrypted_key(&element)?;
-            for certificate in find(&recipient) {
-                if !matches!(certificate.key_type(), KeyType::Ec(_)) {
-                    self.unsupported = Some(format!(
-                        "key agreement with a key of type {}",
-                        certificate.key_type()
-                    ));
+            for certificate in certificates.ours(&recipient) {
+                let key_type = certificate.key_type();
+                if !matches!(key_type, KeyType::Ec(_) | KeyType::X25519) {
+                    self.unsupported = Some(format!("key agreement with a key of type {key_type}"));
                     continue;
                 }
                 let agreement = match &parsed {
                     Some(agreement) => agreement.clone(),
-                    None => match parse_agreement(&originator, ukm.clone(), &algorithm) {
+                    None => match Originator::parse(&originator, key_type, certificates).and_then(
+                        |originator| {
+                            Ok(Agreement {
+                                originator,
+                                scheme: parse_scheme(ukm.clone(), &algorithm)?,
+                            })
+                        },
+                    ) {
                         Ok(agreement) => parsed.insert(Arc::new(agreement)).clone(),
                         Err(Error::UnsupportedAlgorithm(what)) => {
                             self.unsupported = Some(what);
@@ -237,7 +297,7 @@ fn element<R: Read>(reader: &mut Reader<R>, what: &'static str) -> Result<Vec<u8
 }
 
 /// IssuerAndSerialNumber (RFC 5652 §10.2.4).
-fn issuer_and_serial(sequence: Tlv<'_>) -> Result<RecipientId> {
+pub(super) fn issuer_and_serial(sequence: Tlv<'_>) -> Result<RecipientId> {
     let mut cursor = Cursor::new(sequence.content);
     let issuer = cursor.expect(id::SEQUENCE, "issuer")?.whole.to_vec();
     let serial = cursor.expect(id::INTEGER, "serialNumber")?.content.to_vec();
@@ -245,7 +305,7 @@ fn issuer_and_serial(sequence: Tlv<'_>) -> Result<RecipientId> {
     Ok(RecipientId::IssuerSerial { issuer, serial })
 }
 
-fn wrapped_key(cursor: &mut Cursor<'_>) -> Result<Vec<u8>> {
+pub(super) fn wrapped_key(cursor: &mut Cursor<'_>) -> Result<Vec<u8>> {
     let key = cursor.expect(id::OCTET_STRING, "encryptedKey")?.content;
     if key.len() > WRAPPED_KEY {
         return Err(Error::LimitExceeded {
@@ -308,71 +368,32 @@ fn user_keying_material(element: &[u8]) -> Result<Vec<u8>> {
     Ok(ukm.to_vec())
 }
 
-/// What a key agreement says beside its recipients (RFC 5753 §3.1).
-fn parse_agreement(originator: &[u8], ukm: Option<Vec<u8>>, algorithm: &[u8]) -> Result<Agreement> {
-    let originator = single(originator, id::context_constructed(0), "originator")?.content;
-    let Some(key) = Cursor::new(originator).optional(id::context_constructed(1))? else {
-        return Err(Error::UnsupportedAlgorithm(
-            "key agreement with a static key of the sender".to_owned(),
-        ));
-    };
-    let mut cursor = Cursor::new(key.content);
-    let key_algorithm = AlgorithmId::parse(
-        cursor
-            .expect(id::SEQUENCE, "originatorKey algorithm")?
-            .content,
-    )?;
-    if key_algorithm.oid != ID_EC_PUBLIC_KEY {
-        return Err(Error::UnsupportedAlgorithm(format!(
-            "key agreement with {}",
-            key_algorithm.oid
-        )));
-    }
-    let curve = match key_algorithm.parameters {
-        _ if key_algorithm.is_plain() => None,
-        Some(curve) if curve.id == id::OID => Some(oid(curve.content)?),
-        _ => {
-            return Err(Error::UnsupportedAlgorithm(
-                "elliptic curves by explicit parameters".to_owned(),
-            ));
-        }
-    };
-    let bits = cursor.expect(BIT_STRING, "originator's publicKey")?.content;
-    cursor.end("an OriginatorPublicKey")?;
-    let Some((0, point)) = bits.split_first() else {
-        return Err(Error::malformed("an originator's public key of odd bits"));
-    };
-
+/// What a key agreement says beside its recipients and its sender (RFC 5753 §3.1, RFC 8418 §3).
+fn parse_scheme(ukm: Option<Vec<u8>>, algorithm: &[u8]) -> Result<Scheme> {
     let algorithm =
         AlgorithmId::parse(single(algorithm, id::SEQUENCE, "keyEncryptionAlgorithm")?.content)?;
-    let kdf = scheme_kdf(&algorithm.oid)
+    let kdf = Kdf::from_scheme(&algorithm.oid)
         .ok_or_else(|| Error::UnsupportedAlgorithm(format!("key agreement {}", algorithm.oid)))?;
     let wrap_id = algorithm
         .parameters
         .filter(|p| p.id == id::SEQUENCE)
         .ok_or_else(|| Error::malformed("a key agreement without its key wrap"))?;
     let wrap = wrap_of(&AlgorithmId::parse(wrap_id.content)?)?;
-    Ok(Agreement {
-        curve,
-        point: point.to_vec(),
-        scheme: Scheme {
-            kdf,
-            wrap,
-            key_info: wrap_id.whole.to_vec(),
-            ukm,
-        },
+    Ok(Scheme {
+        kdf,
+        wrap,
+        key_info: wrap_id.whole.to_vec(),
+        ukm,
     })
 }
 
-fn wrap_of(algorithm: &AlgorithmId<'_>) -> Result<KeyWrap> {
+pub(super) fn wrap_of(algorithm: &AlgorithmId<'_>) -> Result<KeyWrap> {
     let unsupported =
         |oid: ObjectIdentifier| Error::UnsupportedAlgorithm(format!("key wrap {oid}"));
     let wrap = KeyWrap::from_oid(&algorithm.oid).ok_or_else(|| unsupported(algorithm.oid))?;
     if algorithm.is_plain() {
         Ok(wrap)
     } else {
-        Err(Error::malformed("AES key wrap with parameters"))
+        Err(Error::malformed("a key wrap with parameters"))
     }
 }
-
-const BIT_STRING: u8 = 0x03;

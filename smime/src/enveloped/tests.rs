@@ -2,8 +2,14 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
 
+mod agreement;
 mod attempts;
+mod bouncy_castle;
+mod ciphers;
+mod conformance;
+mod encapsulation;
 mod hostile;
+mod keys;
 mod limits;
 mod openssl;
 mod support;

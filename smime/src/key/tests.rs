@@ -4,15 +4,19 @@
 
 use const_oid::db;
 
-use super::verify_signature;
-use crate::algorithm::DigestAlgorithm::{self, Sha1, Sha224, Sha256, Sha384, Sha512};
-use crate::algorithm::SignatureScheme;
+use super::{Signer, verify_message, verify_signature, verify_with_key};
+use crate::algorithm::DigestAlgorithm::{
+    self, Md5, Sha1, Sha3_224, Sha3_256, Sha3_384, Sha3_512, Sha224, Sha256, Sha384, Sha512,
+};
+use crate::algorithm::{MlDsa, SignatureScheme};
 use crate::algorithm_id::encode;
-use crate::ber::{Cursor, constructed, id};
+use crate::ber::{Cursor, constructed, id, single};
 use crate::mime::pem;
 use crate::signed::testkit::{Kind, Person, openssl};
 
-const DIGESTS: [DigestAlgorithm; 5] = [Sha1, Sha224, Sha256, Sha384, Sha512];
+const DIGESTS: [DigestAlgorithm; 10] = [
+    Md5, Sha1, Sha224, Sha256, Sha384, Sha512, Sha3_224, Sha3_256, Sha3_384, Sha3_512,
+];
 const MESSAGE: &[u8] = b"the quick brown fox";
 
 /// `openssl dgst -sign` over [`MESSAGE`].
@@ -69,9 +73,11 @@ fn only_this_holds(person: &Person, scheme: SignatureScheme, signature: &[u8]) {
             SignatureScheme::RsaPkcs1(_) => SignatureScheme::RsaPkcs1(other),
             SignatureScheme::RsaPss { salt_len, .. } => SignatureScheme::RsaPss {
                 digest: other,
+                mgf: other,
                 salt_len,
             },
             SignatureScheme::Ecdsa(_) => SignatureScheme::Ecdsa(other),
+            pure => panic!("{pure:?} signs no digest"),
         };
         assert!(
             !holds(other, &other.digest().digest(MESSAGE), signature),
@@ -109,7 +115,11 @@ fn rsa_signatures_hold_with_every_digest_and_salt() {
             let signature = signature(person, digest, &options);
             only_this_holds(
                 person,
-                SignatureScheme::RsaPss { digest, salt_len },
+                SignatureScheme::RsaPss {
+                    digest,
+                    mgf: digest,
+                    salt_len,
+                },
                 &signature,
             );
             for wrong in [salt_len + 1, salt_len.saturating_sub(1)]
@@ -118,6 +128,7 @@ fn rsa_signatures_hold_with_every_digest_and_salt() {
             {
                 let wrong = SignatureScheme::RsaPss {
                     digest,
+                    mgf: digest,
                     salt_len: wrong,
                 };
                 assert!(!verify_signature(
@@ -137,12 +148,18 @@ fn rsa_signatures_hold_with_every_digest_and_salt() {
             count += 1;
         }
     }
-    assert_eq!(count, 20);
+    assert_eq!(count, 40);
 }
 
 #[test]
 fn ecdsa_signatures_hold_on_every_curve_with_every_digest() {
-    for kind in [Kind::P256, Kind::P384, Kind::P521] {
+    for kind in [
+        Kind::P256,
+        Kind::P384,
+        Kind::P521,
+        Kind::Brainpool256,
+        Kind::Brainpool384,
+    ] {
         let person = Person::shared(kind);
         for digest in DIGESTS {
             let signature = signature(person, digest, &[]);
@@ -233,7 +250,11 @@ fn a_pss_key_keeps_to_what_its_certificate_allows() {
         ));
         verify_signature(
             certificate,
-            SignatureScheme::RsaPss { digest, salt_len },
+            SignatureScheme::RsaPss {
+                digest,
+                mgf: digest,
+                salt_len,
+            },
             &digested,
             signature,
         )
@@ -300,4 +321,162 @@ fn a_pss_key_keeps_to_what_its_certificate_allows() {
     };
     assert!(!holds(&restricted, Sha512, 64, &sign(Sha512, 64)));
     assert!(!holds(&restricted, Sha256, 20, &sign(Sha256, 20)));
+}
+
+#[test]
+fn pss_holds_with_masks_of_another_digest_and_moduli_of_odd_length() {
+    // one bit more than whole bytes: the encoded message is a byte shorter than the modulus
+    let odd = Person::new(Kind::Rsa, &["-newkey", "rsa:2049"]);
+    let shorter = Person::new(Kind::Rsa, &["-newkey", "rsa:2047"]);
+    for person in [Person::shared(Kind::Rsa), &odd, &shorter] {
+        for (digest, mgf, salt_len) in [
+            (Sha256, Sha256, 32),
+            (Sha256, Sha1, 20),
+            (Sha1, Sha512, 0),
+            (Sha512, Sha3_256, 64),
+            (Sha3_384, Sha384, 11),
+        ] {
+            let options = [
+                "rsa_padding_mode:pss".to_owned(),
+                format!("rsa_pss_saltlen:{salt_len}"),
+                format!("rsa_mgf1_md:{}", mgf.name()),
+            ];
+            let signature = signature(person, digest, &options);
+            let scheme = |mgf| SignatureScheme::RsaPss {
+                digest,
+                mgf,
+                salt_len,
+            };
+            only_this_holds(person, scheme(mgf), &signature);
+            let other = if mgf == Sha224 { Sha256 } else { Sha224 };
+            let digested = digest.digest(MESSAGE);
+            assert!(!verify_signature(
+                &person.certificate,
+                scheme(other),
+                &digested,
+                &signature
+            ));
+        }
+    }
+}
+
+#[test]
+fn every_bit_of_a_pss_signature_counts() {
+    let person = Person::shared(Kind::Rsa);
+    let options = [
+        "rsa_padding_mode:pss".to_owned(),
+        "rsa_mgf1_md:sha1".to_owned(),
+        "rsa_pss_saltlen:20".to_owned(),
+    ];
+    let signature = signature(person, Sha256, &options);
+    let scheme = SignatureScheme::RsaPss {
+        digest: Sha256,
+        mgf: Sha1,
+        salt_len: 20,
+    };
+    let digest = Sha256.digest(MESSAGE);
+    let holds =
+        |signature: &[u8]| verify_signature(&person.certificate, scheme, &digest, signature);
+    assert!(holds(&signature));
+    for bit in 0..signature.len() * 8 {
+        let mut changed = signature.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(!holds(&changed), "bit {bit}");
+    }
+}
+
+#[test]
+fn ed25519_and_ml_dsa_sign_the_message_itself() {
+    let ml_dsa = |set| SignatureScheme::MlDsa {
+        set,
+        digest: Sha512,
+    };
+    for (kind, scheme) in [
+        (Kind::Ed25519, SignatureScheme::Ed25519),
+        (Kind::MlDsa44, ml_dsa(MlDsa::MlDsa44)),
+        (Kind::MlDsa65, ml_dsa(MlDsa::MlDsa65)),
+        (Kind::MlDsa87, ml_dsa(MlDsa::MlDsa87)),
+    ] {
+        let person = Person::shared(kind);
+        let signature = person.sign_message(scheme, MESSAGE).unwrap();
+        let holds = |message: &[u8], signature: &[u8]| {
+            verify_message(&person.certificate, scheme, message, signature)
+        };
+        assert!(holds(MESSAGE, &signature), "{kind:?}");
+        assert!(holds(MESSAGE, &signature), "{kind:?}, the second time");
+        assert!(!holds(&MESSAGE[1..], &signature), "{kind:?}");
+        assert!(!holds(MESSAGE, &signature[1..]), "{kind:?}");
+        assert!(
+            !holds(MESSAGE, &[&signature[..], &[0]].concat()),
+            "{kind:?}"
+        );
+        assert!(!holds(MESSAGE, &[]), "{kind:?}");
+        for bit in 0..signature.len() * 8 {
+            let mut changed = signature.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(!holds(MESSAGE, &changed), "{kind:?} bit {bit}");
+        }
+        // neither is a signature over a digest, and no other key made it
+        let digest = Sha512.digest(MESSAGE);
+        assert!(!verify_signature(
+            &person.certificate,
+            scheme,
+            &digest,
+            &signature
+        ));
+        let stranger = &Person::shared(Kind::P256).certificate;
+        assert!(!verify_message(stranger, scheme, MESSAGE, &signature));
+    }
+}
+
+/// The signature on a certificate, under the key of another or its own.
+fn issued_by(subject: &crate::Certificate, issuer: &crate::Certificate) -> Option<bool> {
+    let whole = single(subject.der(), id::SEQUENCE, "").unwrap();
+    let tbs = Cursor::new(whole.content).expect(id::SEQUENCE, "").unwrap();
+    let parsed = subject.parsed();
+    let key = issuer.parsed().tbs_certificate().subject_public_key_info();
+    let signature = parsed.signature().as_bytes().unwrap();
+    verify_with_key(key, parsed.signature_algorithm(), tbs.whole, signature)
+}
+
+#[test]
+fn signatures_on_certificates_are_verified_by_the_issuer_s_key() {
+    let kinds = [
+        Kind::Rsa,
+        Kind::P256,
+        Kind::P384,
+        Kind::P521,
+        Kind::Brainpool256,
+        Kind::Brainpool384,
+        Kind::Ed25519,
+        Kind::MlDsa44,
+        Kind::MlDsa65,
+        Kind::MlDsa87,
+    ];
+    for kind in kinds {
+        let own = &Person::shared(kind).certificate;
+        assert_eq!(issued_by(own, own), Some(true), "{kind:?}");
+        for other in kinds.into_iter().filter(|k| *k != kind) {
+            let other = &Person::shared(other).certificate;
+            assert_eq!(issued_by(own, other), Some(false), "{kind:?}");
+        }
+    }
+    for (extra, expected) in [
+        (&["-sha3-256"][..], Some(true)),
+        (&["-sha1"], Some(true)),
+        // what may not be trusted in a certificate is not known
+        (&["-md5"], None),
+        (
+            &[
+                "-sigopt",
+                "rsa_padding_mode:pss",
+                "-sigopt",
+                "rsa_mgf1_md:sha1",
+            ],
+            Some(true),
+        ),
+    ] {
+        let made = Person::new(Kind::Rsa, extra).certificate;
+        assert_eq!(issued_by(&made, &made), expected, "{extra:?}");
+    }
 }

@@ -6,14 +6,15 @@ use aws_lc_rs::digest::Digest;
 use aws_lc_rs::signature::{self as aws, ParsedPublicKey, VerificationAlgorithm};
 use const_oid::db;
 use der::Encode;
-use rsa::{Pkcs1v15Sign, Pss, PublicKey};
+use rsa::{Pkcs1v15Sign, PublicKey};
 use signature::hazmat::PrehashVerifier;
 use spki::SubjectPublicKeyInfoOwned;
 
-use crate::algorithm::{DigestAlgorithm, SignatureScheme};
-use crate::algorithm_id::PssParameters;
-use crate::ber::{id, single};
-use crate::cert::{Curve, KeyType};
+use super::pss::{self, Pss};
+use crate::algorithm::{DigestAlgorithm, MlDsa, SignatureScheme};
+use crate::algorithm_id::{PssParameters, encode};
+use crate::ber::{constructed, id, single, tlv};
+use crate::cert::{Brainpool, Curve, KeyType};
 
 /// What the algorithm of an RSA key in its certificate says about RSASSA-PSS (RFC 4055 §1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,18 @@ pub(crate) struct VerifyingKey {
 impl VerifyingKey {
     /// `None` for kinds of keys that nothing here verifies with.
     pub(crate) fn new(spki: &SubjectPublicKeyInfoOwned, key_type: KeyType) -> Option<Self> {
-        if !matches!(key_type, KeyType::Rsa(_) | KeyType::Ec(_)) {
-            return None;
+        let bytes = spki.subject_public_key.as_bytes()?;
+        match key_type {
+            KeyType::Rsa(_) | KeyType::Ec(_) | KeyType::Brainpool(_) => {}
+            // their algorithms have no parameters (RFC 8410 §3, RFC 9881 §2), and keys of one length only
+            KeyType::Ed25519 if spki.algorithm.parameters.is_none() && bytes.len() == 32 => {}
+            KeyType::MlDsa(set)
+                if spki.algorithm.parameters.is_none() && bytes.len() == set.key_len() => {}
+            _ => return None,
         }
         Some(VerifyingKey {
             key_type,
-            bytes: spki.subject_public_key.as_bytes()?.to_vec(),
+            bytes: bytes.to_vec(),
             pss: pss_use(spki),
             fast: OnceLock::new(),
         })
@@ -57,109 +64,137 @@ impl VerifyingKey {
 
     fn allows(&self, scheme: SignatureScheme) -> bool {
         match (scheme, self.pss) {
-            (SignatureScheme::Ecdsa(_), _) => true,
-            (_, PssUse::Open) | (SignatureScheme::RsaPss { .. }, PssUse::Only) => true,
-            (SignatureScheme::RsaPss { digest, salt_len }, PssUse::Restricted(allowed)) => {
-                digest == allowed.hash && digest == allowed.mgf_hash && salt_len >= allowed.salt_len
-            }
-            _ => false,
+            (SignatureScheme::RsaPkcs1(_), allowed) => allowed == PssUse::Open,
+            (SignatureScheme::RsaPss { .. }, PssUse::Open | PssUse::Only) => true,
+            (
+                SignatureScheme::RsaPss {
+                    digest,
+                    mgf,
+                    salt_len,
+                },
+                PssUse::Restricted(allowed),
+            ) => digest == allowed.hash && mgf == allowed.mgf_hash && salt_len >= allowed.salt_len,
+            (SignatureScheme::RsaPss { .. }, PssUse::Never) => false,
+            _ => true,
         }
     }
 
-    pub(super) fn verify(&self, scheme: SignatureScheme, digest: &[u8], signature: &[u8]) -> bool {
-        if digest.len() != scheme.digest().len() || !self.allows(scheme) {
+    /// Over a ready digest; false for schemes that sign none.
+    pub(super) fn verify_digest(
+        &self,
+        scheme: SignatureScheme,
+        digest: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        let Some(hash) = scheme.prehash() else {
+            return false;
+        };
+        if digest.len() != hash.len() || !self.allows(scheme) {
             return false;
         }
-        self.verify_fast(scheme, digest, signature)
+        self.verify_fast(scheme, hash, digest, signature)
             .unwrap_or_else(|| self.verify_slow(scheme, digest, signature))
+    }
+
+    /// Over a message, which is digested where the scheme wants that.
+    pub(super) fn verify_message(
+        &self,
+        scheme: SignatureScheme,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        match scheme.prehash() {
+            Some(hash) => self.verify_digest(scheme, &hash.digest(message), signature),
+            None => self
+                .with_parsed(scheme, |key| key.verify_sig(message, signature).is_ok())
+                .unwrap_or(false),
+        }
     }
 
     /// With aws-lc; `None`: it does not offer this combination.
     fn verify_fast(
         &self,
         scheme: SignatureScheme,
+        hash: DigestAlgorithm,
         digest: &[u8],
         signature: &[u8],
     ) -> Option<bool> {
-        let algorithm = fast_algorithm(scheme, self.key_type)?;
         if let KeyType::Ec(curve) = self.key_type
             && (self.bytes.first() != Some(&4)
                 || self.bytes.len() != curve.field_len().saturating_mul(2).saturating_add(1))
         {
             return None;
         }
-        let digest = Digest::import_less_safe(digest, fast_digest(scheme.digest())).ok()?;
+        let digest = Digest::import_less_safe(digest, fast_digest(hash)?).ok()?;
+        self.with_parsed(scheme, |key| {
+            key.verify_digest_sig(&digest, signature).is_ok()
+        })
+    }
+
+    /// Asks aws-lc's key; `None`: it has none for this scheme.
+    fn with_parsed(
+        &self,
+        scheme: SignatureScheme,
+        ask: impl FnOnce(&ParsedPublicKey) -> bool,
+    ) -> Option<bool> {
         if let Some((made_for, key)) = self.fast.get()
             && *made_for == scheme
         {
-            return Some(key.verify_digest_sig(&digest, signature).is_ok());
+            return Some(ask(key));
         }
+        let algorithm = fast_algorithm(scheme, self.key_type)?;
         let key = ParsedPublicKey::new(algorithm, &self.bytes).ok()?;
-        let good = key.verify_digest_sig(&digest, signature).is_ok();
+        let good = ask(&key);
         let _ = self.fast.set((scheme, key));
         Some(good)
     }
 
     fn verify_slow(&self, scheme: SignatureScheme, digest: &[u8], signature: &[u8]) -> bool {
         match (scheme, self.key_type) {
-            (SignatureScheme::RsaPkcs1(alg), KeyType::Rsa(_)) => {
-                let Some(key) = rsa_from_pkcs1(&self.bytes) else {
-                    return false;
+            (SignatureScheme::RsaPkcs1(hash), KeyType::Rsa(_)) => {
+                let padding = Pkcs1v15Sign {
+                    hash_len: Some(hash.len()),
+                    prefix: digest_info_prefix(hash).into_boxed_slice(),
                 };
-                let padding = match alg {
-                    DigestAlgorithm::Sha1 => Pkcs1v15Sign::new::<sha1::Sha1>(),
-                    DigestAlgorithm::Sha224 => Pkcs1v15Sign::new::<sha2::Sha224>(),
-                    DigestAlgorithm::Sha256 => Pkcs1v15Sign::new::<sha2::Sha256>(),
-                    DigestAlgorithm::Sha384 => Pkcs1v15Sign::new::<sha2::Sha384>(),
-                    DigestAlgorithm::Sha512 => Pkcs1v15Sign::new::<sha2::Sha512>(),
-                };
-                key.verify(padding, digest, signature).is_ok()
+                rsa_from_pkcs1(&self.bytes)
+                    .is_some_and(|key| key.verify(padding, digest, signature).is_ok())
             }
             (
                 SignatureScheme::RsaPss {
-                    digest: alg,
+                    digest: hash,
+                    mgf,
                     salt_len,
                 },
                 KeyType::Rsa(_),
             ) => {
-                let Some(key) = rsa_from_pkcs1(&self.bytes) else {
-                    return false;
+                let pss = Pss {
+                    digest: hash,
+                    mgf,
+                    salt_len,
                 };
-                let ok = match alg {
-                    DigestAlgorithm::Sha1 => key.verify(
-                        Pss::<sha1::Sha1>::new_with_salt(salt_len),
-                        digest,
-                        signature,
-                    ),
-                    DigestAlgorithm::Sha224 => key.verify(
-                        Pss::<sha2::Sha224>::new_with_salt(salt_len),
-                        digest,
-                        signature,
-                    ),
-                    DigestAlgorithm::Sha256 => key.verify(
-                        Pss::<sha2::Sha256>::new_with_salt(salt_len),
-                        digest,
-                        signature,
-                    ),
-                    DigestAlgorithm::Sha384 => key.verify(
-                        Pss::<sha2::Sha384>::new_with_salt(salt_len),
-                        digest,
-                        signature,
-                    ),
-                    DigestAlgorithm::Sha512 => key.verify(
-                        Pss::<sha2::Sha512>::new_with_salt(salt_len),
-                        digest,
-                        signature,
-                    ),
-                };
-                ok.is_ok()
+                rsa_from_pkcs1(&self.bytes)
+                    .and_then(|key| pss::verify(&key, pss, digest, signature))
+                    .unwrap_or(false)
             }
-            (SignatureScheme::Ecdsa(_), KeyType::Ec(curve)) => {
-                verify_ecdsa(curve, &self.bytes, digest, signature).unwrap_or(false)
+            (SignatureScheme::Ecdsa(_), kind) => {
+                verify_ecdsa(kind, &self.bytes, digest, signature).unwrap_or(false)
             }
             _ => false,
         }
     }
+}
+
+/// The DER of DigestInfo up to the digest (RFC 8017 §9.2, note 1): 127 bytes at most, so every length is one byte.
+fn digest_info_prefix(hash: DigestAlgorithm) -> Vec<u8> {
+    let digest_info = constructed(
+        id::SEQUENCE,
+        &[
+            &encode(&hash.oid(), &[id::NULL, 0]),
+            &tlv(id::OCTET_STRING, &vec![0; hash.len()]),
+        ],
+    );
+    let len = digest_info.len().saturating_sub(hash.len());
+    digest_info.get(..len).unwrap_or(&[]).to_vec()
 }
 
 fn pss_use(spki: &SubjectPublicKeyInfoOwned) -> PssUse {
@@ -179,30 +214,33 @@ fn pss_use(spki: &SubjectPublicKeyInfoOwned) -> PssUse {
     }
 }
 
-/// aws-lc's name for the scheme. It takes salts of the digest's length only.
+/// aws-lc's name for the scheme. Of PSS it takes a mask of the same digest and salts of its length only.
 fn fast_algorithm(
     scheme: SignatureScheme,
     key: KeyType,
 ) -> Option<&'static dyn VerificationAlgorithm> {
-    use DigestAlgorithm::{Sha1, Sha224, Sha256, Sha384, Sha512};
+    use DigestAlgorithm::{Sha1, Sha3_384, Sha3_512, Sha224, Sha256, Sha384, Sha512};
     Some(match (scheme, key) {
         (SignatureScheme::RsaPkcs1(digest), KeyType::Rsa(2048..=8192)) => match digest {
             Sha1 => &aws::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
-            Sha224 => return None,
             Sha256 => &aws::RSA_PKCS1_2048_8192_SHA256,
             Sha384 => &aws::RSA_PKCS1_2048_8192_SHA384,
             Sha512 => &aws::RSA_PKCS1_2048_8192_SHA512,
+            _ => return None,
         },
-        (SignatureScheme::RsaPss { digest, salt_len }, KeyType::Rsa(2048..=8192))
-            if salt_len == digest.len() =>
-        {
-            match digest {
-                Sha1 | Sha224 => return None,
-                Sha256 => &aws::RSA_PSS_2048_8192_SHA256,
-                Sha384 => &aws::RSA_PSS_2048_8192_SHA384,
-                Sha512 => &aws::RSA_PSS_2048_8192_SHA512,
-            }
-        }
+        (
+            SignatureScheme::RsaPss {
+                digest,
+                mgf,
+                salt_len,
+            },
+            KeyType::Rsa(2048..=8192),
+        ) if salt_len == digest.len() && mgf == digest => match digest {
+            Sha256 => &aws::RSA_PSS_2048_8192_SHA256,
+            Sha384 => &aws::RSA_PSS_2048_8192_SHA384,
+            Sha512 => &aws::RSA_PSS_2048_8192_SHA512,
+            _ => return None,
+        },
         (SignatureScheme::Ecdsa(digest), KeyType::Ec(curve)) => match (curve, digest) {
             (Curve::P256, Sha1) => &aws::ECDSA_P256_SHA1_ASN1,
             (Curve::P256, Sha256) => &aws::ECDSA_P256_SHA256_ASN1,
@@ -211,53 +249,54 @@ fn fast_algorithm(
             (Curve::P384, Sha256) => &aws::ECDSA_P384_SHA256_ASN1,
             (Curve::P384, Sha384) => &aws::ECDSA_P384_SHA384_ASN1,
             (Curve::P384, Sha512) => &aws::ECDSA_P384_SHA512_ASN1,
+            (Curve::P384, Sha3_384) => &aws::ECDSA_P384_SHA3_384_ASN1,
             (Curve::P521, Sha1) => &aws::ECDSA_P521_SHA1_ASN1,
             (Curve::P521, Sha224) => &aws::ECDSA_P521_SHA224_ASN1,
             (Curve::P521, Sha256) => &aws::ECDSA_P521_SHA256_ASN1,
             (Curve::P521, Sha384) => &aws::ECDSA_P521_SHA384_ASN1,
             (Curve::P521, Sha512) => &aws::ECDSA_P521_SHA512_ASN1,
-            (Curve::P256 | Curve::P384, Sha224) | (Curve::P384, Sha1) => return None,
+            (Curve::P521, Sha3_512) => &aws::ECDSA_P521_SHA3_512_ASN1,
+            _ => return None,
+        },
+        (SignatureScheme::Ed25519, KeyType::Ed25519) => &aws::ED25519,
+        (SignatureScheme::MlDsa { set, .. }, KeyType::MlDsa(of)) if set == of => match set {
+            MlDsa::MlDsa44 => &aws::ML_DSA_44,
+            MlDsa::MlDsa65 => &aws::ML_DSA_65,
+            MlDsa::MlDsa87 => &aws::ML_DSA_87,
         },
         _ => return None,
     })
 }
 
-fn fast_digest(digest: DigestAlgorithm) -> &'static aws_lc_rs::digest::Algorithm {
-    match digest {
-        DigestAlgorithm::Sha1 => &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
-        DigestAlgorithm::Sha224 => &aws_lc_rs::digest::SHA224,
-        DigestAlgorithm::Sha256 => &aws_lc_rs::digest::SHA256,
-        DigestAlgorithm::Sha384 => &aws_lc_rs::digest::SHA384,
-        DigestAlgorithm::Sha512 => &aws_lc_rs::digest::SHA512,
-    }
+fn fast_digest(digest: DigestAlgorithm) -> Option<&'static aws_lc_rs::digest::Algorithm> {
+    use aws_lc_rs::digest as d;
+    Some(match digest {
+        DigestAlgorithm::Sha1 => &d::SHA1_FOR_LEGACY_USE_ONLY,
+        DigestAlgorithm::Sha224 => &d::SHA224,
+        DigestAlgorithm::Sha256 => &d::SHA256,
+        DigestAlgorithm::Sha384 => &d::SHA384,
+        DigestAlgorithm::Sha512 => &d::SHA512,
+        DigestAlgorithm::Sha3_384 => &d::SHA3_384,
+        DigestAlgorithm::Sha3_512 => &d::SHA3_512,
+        _ => return None,
+    })
 }
 
-fn verify_ecdsa(curve: Curve, point: &[u8], digest: &[u8], signature: &[u8]) -> Option<bool> {
-    Some(match curve {
-        Curve::P256 => {
-            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
-            key.verify_prehash(
-                &pad(digest, 16),
-                &p256::ecdsa::Signature::from_der(signature).ok()?,
-            )
-            .is_ok()
-        }
-        Curve::P384 => {
-            let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
-            key.verify_prehash(
-                &pad(digest, 24),
-                &p384::ecdsa::Signature::from_der(signature).ok()?,
-            )
-            .is_ok()
-        }
-        Curve::P521 => {
-            let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
-            key.verify_prehash(
-                &pad(digest, 33),
-                &p521::ecdsa::Signature::from_der(signature).ok()?,
-            )
-            .is_ok()
-        }
+fn verify_ecdsa(kind: KeyType, point: &[u8], digest: &[u8], signature: &[u8]) -> Option<bool> {
+    macro_rules! verify {
+        ($curve:ty, $half:literal) => {{
+            let key = ecdsa::VerifyingKey::<$curve>::from_sec1_bytes(point).ok()?;
+            let signature = ecdsa::Signature::<$curve>::from_der(signature).ok()?;
+            key.verify_prehash(&pad(digest, $half), &signature).is_ok()
+        }};
+    }
+    Some(match kind {
+        KeyType::Ec(Curve::P256) => verify!(p256::NistP256, 16),
+        KeyType::Ec(Curve::P384) => verify!(p384::NistP384, 24),
+        KeyType::Ec(Curve::P521) => verify!(p521::NistP521, 33),
+        KeyType::Brainpool(Brainpool::P256r1) => verify!(bp256::BrainpoolP256r1, 16),
+        KeyType::Brainpool(Brainpool::P384r1) => verify!(bp384::BrainpoolP384r1, 24),
+        _ => return None,
     })
 }
 

@@ -52,8 +52,9 @@ pub struct SignOptions {
     pub format: Form,
     /// Bare LF becomes CRLF before hashing and in what is written (RFC 8551 §3.1.1).
     pub canonicalize: bool,
+    /// Ed25519 has its own, SHA-512 (RFC 8419 §2.3), which ML-DSA takes instead of shorter ones.
     pub digest: DigestAlgorithm,
-    /// RSASSA-PSS instead of PKCS#1 v1.5; ignored for EC keys.
+    /// RSASSA-PSS instead of PKCS#1 v1.5; ignored for other keys.
     pub pss: bool,
     /// Certificates besides the signer's, already chosen by [`IncludeChain`].
     pub chain: Vec<Certificate>,
@@ -65,7 +66,7 @@ pub struct SignOptions {
 #[derive(Clone, Debug)]
 pub struct SignResult {
     pub digest: DigestAlgorithm,
-    /// `rsa-pkcs1`, `rsa-pss` or `ecdsa`
+    /// `rsa-pkcs1`, `rsa-pss`, `ecdsa`, `ed25519` or `ml-dsa-65` and its like
     pub algorithm: &'static str,
     /// bytes of content that were signed
     pub content_len: u64,
@@ -89,11 +90,11 @@ pub struct SignerOutcome {
     /// `None`: the signer's certificate is neither in the message nor among the candidates.
     pub certificate: Option<Certificate>,
     pub digest: Option<DigestAlgorithm>,
-    /// `rsa-pkcs1`, `rsa-pss`, `ecdsa` …; else the OID
+    /// `rsa-pkcs1`, `rsa-pss`, `ecdsa`, `ed25519`, `ml-dsa-65` …; else the OID
     pub algorithm: String,
     /// signingTime attribute, seconds since 1970: the signer's claim, never a time to validate at
     pub signing_time: Option<u64>,
-    /// SHA-1, or an RSA key below 2048 bits
+    /// SHA-1 or MD5, or an RSA key below 2048 bits
     pub weak: bool,
 }
 

@@ -1,20 +1,22 @@
-//! Signature AlgorithmIdentifiers, both ways (RFC 5652 §10.1.2, RFC 4056, RFC 5753 §2).
+//! Signature AlgorithmIdentifiers, both ways (RFC 5652 §10.1.2, RFC 4056, RFC 5753 §2, RFC 8419, RFC 9882).
 
 use const_oid::db;
 use der::asn1::ObjectIdentifier;
 
 use super::SignatureState;
-use crate::algorithm::{DigestAlgorithm, SignatureScheme};
+use crate::algorithm::{DigestAlgorithm, SignatureScheme, ecdsa_oid};
 use crate::algorithm_id::{AlgorithmId, PssError, PssParameters, encode};
 use crate::ber::id;
 use crate::cert::{Certificate, KeyType};
 use crate::error::{Error, Result};
-use crate::key::{PssUse, signature_digest};
+use crate::key::PssUse;
 
-/// How this certificate's key signs.
+/// How this certificate's key signs. Ed25519 has its own digest (RFC 8419 §2.3), whatever is asked for, and ML-DSA takes SHA-512
+/// where the one asked for is too short (RFC 9882 §3.3).
 ///
 /// # Errors
-/// `WeakAlgorithm` for SHA-1 and RSA keys below 2048 bits (RFC 8551 §4.1), `Certificate` for keys that cannot sign here.
+/// `WeakAlgorithm` for SHA-1, MD5 and RSA keys below 2048 bits (RFC 8551 §4.1), `UnsupportedAlgorithm` for digests that are
+/// only read, `Certificate` for keys that cannot sign here.
 pub(super) fn choose(
     certificate: &Certificate,
     digest: DigestAlgorithm,
@@ -26,8 +28,23 @@ pub(super) fn choose(
             digest.name()
         )));
     }
+    if digest == DigestAlgorithm::Shake256 {
+        return Err(Error::UnsupportedAlgorithm(
+            "signing with shake256, which is only read".into(),
+        ));
+    }
     let bits = match certificate.key_type() {
-        KeyType::Ec(_) => return Ok(SignatureScheme::Ecdsa(digest)),
+        KeyType::Ec(_) | KeyType::Brainpool(_) => return Ok(SignatureScheme::Ecdsa(digest)),
+        KeyType::Ed25519 => return Ok(SignatureScheme::Ed25519),
+        KeyType::MlDsa(set) => {
+            let long = digest.len() >= set.digest_len();
+            let digest = if long {
+                digest
+            } else {
+                DigestAlgorithm::Sha512
+            };
+            return Ok(SignatureScheme::MlDsa { set, digest });
+        }
         KeyType::Rsa(bits) => bits,
         other => {
             return Err(Error::Certificate(format!(
@@ -42,17 +59,17 @@ pub(super) fn choose(
     }
     let with_pss = SignatureScheme::RsaPss {
         digest,
+        mgf: digest,
         salt_len: digest.len(),
     };
     match certificate.verifying_key().map(|key| key.pss()) {
         Some(PssUse::Open) if pss => Ok(with_pss),
         Some(PssUse::Open) => Ok(SignatureScheme::RsaPkcs1(digest)),
         Some(PssUse::Only) => Ok(with_pss),
-        Some(PssUse::Restricted(allowed))
-            if allowed.hash == digest && allowed.mgf_hash == digest =>
-        {
+        Some(PssUse::Restricted(allowed)) if allowed.hash == digest => {
             Ok(SignatureScheme::RsaPss {
                 digest,
+                mgf: allowed.mgf_hash,
                 salt_len: digest.len().max(allowed.salt_len),
             })
         }
@@ -68,27 +85,27 @@ pub(super) fn choose(
 
 /// The signatureAlgorithm of a SignerInfo. PKCS#1 v1.5 is named rsaEncryption, which every reader takes (RFC 5754 §3.2).
 pub(super) fn signature_algorithm(scheme: SignatureScheme) -> Vec<u8> {
-    use DigestAlgorithm::{Sha1, Sha224, Sha256, Sha384, Sha512};
     match scheme {
         SignatureScheme::RsaPkcs1(_) => encode(&db::rfc5912::RSA_ENCRYPTION, &[id::NULL, 0]),
-        SignatureScheme::RsaPss { digest, salt_len } => {
+        SignatureScheme::RsaPss {
+            digest,
+            mgf,
+            salt_len,
+        } => {
             let parameters = PssParameters {
                 hash: digest,
-                mgf_hash: digest,
+                mgf_hash: mgf,
                 salt_len,
             };
             encode(&db::rfc5912::ID_RSASSA_PSS, &parameters.encode())
         }
-        SignatureScheme::Ecdsa(digest) => {
-            let oid = match digest {
-                Sha1 => crate::key::ECDSA_WITH_SHA1,
-                Sha224 => db::rfc5912::ECDSA_WITH_SHA_224,
-                Sha256 => db::rfc5912::ECDSA_WITH_SHA_256,
-                Sha384 => db::rfc5912::ECDSA_WITH_SHA_384,
-                Sha512 => db::rfc5912::ECDSA_WITH_SHA_512,
-            };
-            encode(&oid, &[])
-        }
+        // every digest that `choose` lets pass has one; else the key's own name, as some write
+        SignatureScheme::Ecdsa(digest) => encode(
+            &ecdsa_oid(digest).unwrap_or(db::rfc5912::ID_EC_PUBLIC_KEY),
+            &[],
+        ),
+        SignatureScheme::Ed25519 => encode(&db::rfc8410::ID_ED_25519, &[]),
+        SignatureScheme::MlDsa { set, .. } => encode(&set.oid(), &[]),
     }
 }
 
@@ -112,29 +129,39 @@ pub(super) fn resolve(
     let scheme = if signature.oid == db::rfc5912::RSA_ENCRYPTION {
         SignatureScheme::RsaPkcs1(hash)
     } else {
-        signature_digest(&signature.oid).ok_or_else(|| {
+        SignatureScheme::from_oid(&signature.oid, hash).ok_or_else(|| {
             SignatureState::Unsupported(format!(
                 "the signature algorithm {} is not known",
                 describe(&signature.oid)
             ))
         })?
     };
-    // RFC 5754 §3.2: NULL, absent too for old writers; §3.3: absent
+    // RFC 5754 §3.2: NULL, absent too for old writers; §3.3, RFC 8419 §2, RFC 9882 §2: absent
     let plain = match scheme {
-        SignatureScheme::Ecdsa(_) => signature.parameters.is_none(),
-        _ => signature.is_plain(),
+        SignatureScheme::RsaPkcs1(_) => signature.is_plain(),
+        _ => signature.parameters.is_none(),
     };
     if !plain {
         return Err(invalid(
             "the signature algorithm has parameters that do not belong there",
         ));
     }
-    if scheme.digest() != hash {
-        return Err(invalid(
+    match scheme {
+        SignatureScheme::RsaPkcs1(DigestAlgorithm::Shake256) => {
+            Err(SignatureState::Unsupported("RSA with SHAKE256".into()))
+        }
+        SignatureScheme::MlDsa { set, digest } if digest.len() < set.digest_len() => {
+            Err(invalid(&format!(
+                "the digest {} is too short for {} (RFC 9882 §3.3)",
+                digest.name(),
+                set.name()
+            )))
+        }
+        scheme if scheme.digest() != hash => Err(invalid(
             "the digest and the signature algorithm do not agree",
-        ));
+        )),
+        scheme => Ok(scheme),
     }
-    Ok(scheme)
 }
 
 fn resolve_pss(
@@ -150,15 +177,14 @@ fn resolve_pss(
             "the digest and the RSASSA-PSS parameters do not agree",
         ));
     }
-    if parameters.mgf_hash != hash {
-        return Err(SignatureState::Unsupported(format!(
-            "RSASSA-PSS over {} with a mask of {}",
-            hash.name(),
-            parameters.mgf_hash.name()
-        )));
+    if [hash, parameters.mgf_hash].contains(&DigestAlgorithm::Shake256) {
+        return Err(SignatureState::Unsupported(
+            "RSASSA-PSS with SHAKE256".into(),
+        ));
     }
     Ok(SignatureScheme::RsaPss {
         digest: hash,
+        mgf: parameters.mgf_hash,
         salt_len: parameters.salt_len,
     })
 }
@@ -168,9 +194,9 @@ pub(super) fn name(signature: &ObjectIdentifier) -> String {
     match *signature {
         db::rfc5912::RSA_ENCRYPTION => "rsa-pkcs1".into(),
         db::rfc5912::ID_RSASSA_PSS => "rsa-pss".into(),
-        db::rfc8410::ID_ED_25519 => "ed25519".into(),
         db::rfc8410::ID_ED_448 => "ed448".into(),
-        other => signature_digest(&other)
+        // which digest goes with it is no part of the name
+        other => SignatureScheme::from_oid(&other, DigestAlgorithm::Sha512)
             .map_or_else(|| other.to_string(), |scheme| scheme.name().into()),
     }
 }

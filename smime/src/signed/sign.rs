@@ -10,7 +10,7 @@ use crate::cert::{Certificate, hex};
 use crate::content::{ID_DATA, ID_SIGNED_DATA};
 use crate::error::{Error, Result};
 use crate::io::read_some;
-use crate::key::{KeyError, Signer, verify_signature};
+use crate::key::{KeyError, Signer, verify_message};
 use crate::mime::{CanonicalReader, CmsWriter, Form, MediaType};
 
 /// Bytes read at once.
@@ -51,7 +51,7 @@ pub fn sign(
     };
     output.flush()?;
     Ok(SignResult {
-        digest: options.digest,
+        digest: scheme.digest(),
         algorithm: scheme.name(),
         content_len,
     })
@@ -153,7 +153,7 @@ impl Signing<'_> {
     }
 
     fn digest(&self) -> DigestAlgorithm {
-        self.options.digest
+        self.scheme.digest()
     }
 
     /// Hashes what comes, and hands it on.
@@ -226,9 +226,9 @@ impl Signing<'_> {
     fn signer_info(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
         let attributes =
             attributes::encode_signed(content_digest, self.options.signing_time, self.certificate)?;
-        let message = self.digest().digest(&tlv(id::SET, &attributes));
-        let signature = self.signer.sign_digest(self.scheme, &message)?;
-        if !verify_signature(self.certificate, self.scheme, &message, &signature) {
+        let message = tlv(id::SET, &attributes);
+        let signature = self.signer.sign_message(self.scheme, &message)?;
+        if !verify_message(self.certificate, self.scheme, &message, &signature) {
             return Err(Error::Key(KeyError::new(
                 "TokenError",
                 "the token made a signature that its own certificate does not confirm (is it the certificate of this key?)",

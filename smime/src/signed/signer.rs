@@ -10,7 +10,7 @@ use crate::ber::{Cursor, id, tlv};
 use crate::cert::{Certificate, KeyType, hex};
 use crate::content::ID_DATA;
 use crate::error::{Error, Result};
-use crate::key::{RecipientId, verify_signature};
+use crate::key::{RecipientId, verify_message, verify_signature};
 use crate::limits;
 
 /// The fields of a SignerInfo, as they lie there. Its version says nothing that the fields do not say, so it is not looked at.
@@ -69,6 +69,13 @@ impl<'a> SignerInfo<'a> {
     /// Its digest, if it is one we know.
     pub(super) fn digest(&self) -> Option<DigestAlgorithm> {
         DigestAlgorithm::from_oid(&self.digest.oid)
+    }
+
+    /// Its signature is over the content itself, not over a digest of it.
+    pub(super) fn needs_whole_content(&self) -> bool {
+        self.signed_attributes.is_none()
+            && scheme::resolve(&self.digest, &self.algorithm)
+                .is_ok_and(|scheme| scheme.prehash().is_none())
     }
 
     /// `named` are the certificates that its identifier fits.
@@ -185,25 +192,33 @@ impl<'a> SignerInfo<'a> {
                     "a signature by an RSA key of {bits} bits proves nothing"
                 ));
             }
-            KeyType::Rsa(_) | KeyType::Ec(_) => {}
+            KeyType::Rsa(_)
+            | KeyType::Ec(_)
+            | KeyType::Brainpool(_)
+            | KeyType::Ed25519
+            | KeyType::MlDsa(_) => {}
             other => {
                 return SignatureState::Unsupported(format!(
                     "keys of the kind {other} are not known"
                 ));
             }
         }
-        let good = match self.signed_attributes {
-            None => content
-                .digests(scheme.digest())
+        let over = |message: &[u8]| verify_message(certificate, scheme, message, self.signature);
+        let good = match (self.signed_attributes, scheme.prehash()) {
+            (Some(set), _) => covered(set).into_iter().flatten().any(|set| over(&set)),
+            (None, Some(digest)) => content
+                .digests(digest)
                 .any(|digest| verify_signature(certificate, scheme, digest, self.signature)),
-            Some(set) => covered(set).into_iter().flatten().any(|message| {
-                verify_signature(
-                    certificate,
-                    scheme,
-                    &scheme.digest().digest(&message),
-                    self.signature,
-                )
-            }),
+            (None, None) => match content.whole {
+                Some(whole) => whole.iter().any(|content| over(content)),
+                None => {
+                    return SignatureState::Unsupported(format!(
+                        "{} over the content itself, which is longer than {} bytes (no signed attributes)",
+                        scheme.name(),
+                        limits::WHOLE_CONTENT
+                    ));
+                }
+            },
         };
         if good {
             SignatureState::Valid
@@ -232,6 +247,8 @@ pub(super) struct Content<'a> {
     pub(super) digests: &'a [(DigestAlgorithm, Vec<u8>)],
     /// the first [`super::attributes::START`] bytes
     pub(super) start: &'a [u8],
+    /// the content with CRLF line ends where that matters, and as it came; `None`: too long, or nobody needs it
+    pub(super) whole: Option<&'a [Vec<u8>]>,
 }
 
 impl Content<'_> {

@@ -7,12 +7,14 @@ use std::sync::OnceLock;
 
 use aws_lc_rs::digest::Digest;
 use aws_lc_rs::rsa::KeyPair;
-use aws_lc_rs::signature as aws;
+use aws_lc_rs::signature::{self as aws, KeyPair as _};
 use p256::pkcs8::DecodePrivateKey;
 use signature::hazmat::PrehashSigner;
 
 use super::{SignForm, SignOptions};
-use crate::algorithm::{DigestAlgorithm, SignatureScheme};
+use crate::algorithm::{DigestAlgorithm, MlDsa, SignatureScheme};
+use crate::algorithm_id::encode;
+use crate::ber::{Cursor, constructed, id, single, tlv};
 use crate::cert::Certificate;
 use crate::key::{KeyError, Signer};
 use crate::mime::{Form, pem};
@@ -24,6 +26,12 @@ pub(crate) enum Kind {
     P256,
     P384,
     P521,
+    Brainpool256,
+    Brainpool384,
+    Ed25519,
+    MlDsa44,
+    MlDsa65,
+    MlDsa87,
 }
 
 impl Kind {
@@ -34,7 +42,32 @@ impl Kind {
             Kind::P256 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
             Kind::P384 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"],
             Kind::P521 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"],
+            Kind::Brainpool256 => &[
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:brainpoolP256r1",
+            ],
+            Kind::Brainpool384 => &[
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:brainpoolP384r1",
+            ],
+            // openssl 3.0 has no ML-DSA: its certificate is signed anew
+            Kind::Ed25519 | Kind::MlDsa44 | Kind::MlDsa65 | Kind::MlDsa87 => {
+                &["-newkey", "ed25519"]
+            }
         }
+    }
+
+    fn ml_dsa(self) -> Option<(MlDsa, &'static aws::PqdsaSigningAlgorithm)> {
+        Some(match self {
+            Kind::MlDsa44 => (MlDsa::MlDsa44, &aws::ML_DSA_44_SIGNING),
+            Kind::MlDsa65 => (MlDsa::MlDsa65, &aws::ML_DSA_65_SIGNING),
+            Kind::MlDsa87 => (MlDsa::MlDsa87, &aws::ML_DSA_87_SIGNING),
+            _ => return None,
+        })
     }
 }
 
@@ -47,6 +80,7 @@ pub(crate) struct Person {
     certificate_pem: Vec<u8>,
     key_pem: Vec<u8>,
     rsa: Option<KeyPair>,
+    ml_dsa: Option<aws::PqdsaKeyPair>,
 }
 
 impl Person {
@@ -83,12 +117,21 @@ impl Person {
         let certificate_pem = std::fs::read(folder.path().join("cert.pem")).unwrap();
         let key_pem = std::fs::read(folder.path().join("key.pem")).unwrap();
         let key_der = pem::blocks(&key_pem, &["PRIVATE KEY"]).unwrap().remove(0);
+        let mut certificate = Certificate::all_from_pem_or_der(&certificate_pem)
+            .unwrap()
+            .remove(0);
+        let ml_dsa = kind.ml_dsa().map(|(set, algorithm)| {
+            let key = aws::PqdsaKeyPair::generate(algorithm).unwrap();
+            certificate = ml_dsa_certificate(certificate.der(), set, &key);
+            key
+        });
         Person {
             kind,
-            certificate: Certificate::all_from_pem_or_der(&certificate_pem)
-                .unwrap()
-                .remove(0),
-            rsa: (kind == Kind::Rsa).then(|| KeyPair::from_pkcs8(&key_der).unwrap()),
+            certificate,
+            rsa: (kind == Kind::Rsa)
+                .then(|| KeyPair::from_pkcs8(&key_der).ok())
+                .flatten(),
+            ml_dsa,
             key_der,
             certificate_pem,
             key_pem,
@@ -97,7 +140,7 @@ impl Person {
 
     /// The one that all tests share: making RSA keys takes time.
     pub(crate) fn shared(kind: Kind) -> &'static Person {
-        static PEOPLE: [OnceLock<Person>; 5] = [const { OnceLock::new() }; 5];
+        static PEOPLE: [OnceLock<Person>; 11] = [const { OnceLock::new() }; 11];
         PEOPLE[kind as usize].get_or_init(|| Person::new(kind, &[]))
     }
 
@@ -159,9 +202,56 @@ impl Signer for Person {
                 let signature: p521::ecdsa::Signature = key.sign_prehash(&padded).unwrap();
                 signature.to_der().as_bytes().to_vec()
             }
+            other => panic!("{other:?} signs no digest here"),
         })
     }
+
+    fn sign_message(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        if let Some(key) = &self.ml_dsa {
+            let mut signature = vec![0; key.algorithm().signature_len()];
+            let len = key.sign(message, &mut signature).unwrap();
+            signature.truncate(len);
+            return Ok(signature);
+        }
+        match scheme.prehash() {
+            Some(digest) => self.sign_digest(scheme, &digest.digest(message)),
+            None => {
+                let key = aws::Ed25519KeyPair::from_pkcs8_maybe_unchecked(&self.key_der).unwrap();
+                Ok(key.sign(message).as_ref().to_vec())
+            }
+        }
+    }
 }
+
+/// The certificate with this key in it, signed by it.
+fn ml_dsa_certificate(der: &[u8], set: MlDsa, key: &aws::PqdsaKeyPair) -> Certificate {
+    let algorithm = encode(&set.oid(), &[]);
+    let bits = |bytes: &[u8]| constructed(BIT_STRING, &[&[0], bytes]);
+    let whole = single(der, id::SEQUENCE, "").unwrap();
+    let tbs = Cursor::new(whole.content).expect(id::SEQUENCE, "").unwrap();
+    let mut fields = Cursor::new(tbs.content);
+    let mut parts: Vec<Vec<u8>> = Vec::new();
+    while let Some(field) = fields.next().unwrap() {
+        parts.push(field.whole.to_vec());
+    }
+    // version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, extensions
+    parts[2].clone_from(&algorithm);
+    parts[6] = constructed(
+        id::SEQUENCE,
+        &[&algorithm, &bits(key.public_key().as_ref())],
+    );
+    let tbs = tlv(id::SEQUENCE, &parts.concat());
+    let mut signature = vec![0; key.algorithm().signature_len()];
+    let len = key.sign(&tbs, &mut signature).unwrap();
+    signature.truncate(len);
+    Certificate::from_der(&constructed(
+        id::SEQUENCE,
+        &[&tbs, &algorithm, &bits(&signature)],
+    ))
+    .unwrap()
+}
+
+const BIT_STRING: u8 = 3;
 
 /// SHA-256, S/MIME, canonical, at a fixed time.
 pub(crate) fn options(form: SignForm) -> SignOptions {

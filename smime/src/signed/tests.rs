@@ -10,6 +10,7 @@ use crate::cert::Certificate;
 use crate::error::Result;
 use crate::io::{Input, MemoryInput};
 
+mod algorithms;
 mod crafted;
 mod flips;
 mod limits;

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::io::Input;
 use crate::layer::Layer;
 use crate::limits;
-use crate::mime::{CrlfHasher, Headers, MultipartSigned, Opened, open};
+use crate::mime::{CanonicalReader, CrlfHasher, Headers, MultipartSigned, Opened, open};
 
 /// Judges a signed message in any form. `content` is what a detached signature covers; where the message has content of its
 /// own (openssl embeds it under `-stream`), the signature must hold for both. `candidates` are certificates from elsewhere that
@@ -53,8 +53,18 @@ pub fn verify(
                 .extend(hash_clear(multipart, &missing)?.digests);
         }
     }
+    let whole = signers.iter().any(SignerInfo::needs_whole_content);
+    if whole && (clear || read.has_content) {
+        read.hashed.whole = whole_of_message(message)?;
+    }
     let given = match content {
-        Some(content) if !certs_only => Some(hash_given(content, &read.announced)?),
+        Some(content) if !certs_only => {
+            let mut given = hash_given(content, &read.announced)?;
+            if whole {
+                given.whole = whole_text(|sink| copy(&mut content.pass()?, sink))?;
+            }
+            Some(given)
+        }
         None if !clear && !read.has_content && !certs_only => return Err(Error::ContentMissing),
         _ => None,
     };
@@ -245,6 +255,48 @@ fn hash_given(content: &mut dyn Input, digests: &[DigestAlgorithm]) -> Result<Ha
     Ok(hasher.finish())
 }
 
+/// One more pass: the content, for signatures that cover it and not a digest of it.
+fn whole_of_message(message: &mut dyn Input) -> Result<Option<Vec<Vec<u8>>>> {
+    match open(message.pass()?)? {
+        Opened::Signed(mut multipart) => whole_text(|sink| multipart.content(sink)),
+        Opened::Cms { body, .. } => {
+            let mut reader = SignedDataReader::open(body)?;
+            let held = hold(|sink| reader.content(sink).map(|_| ()))?;
+            Ok(held.map(|content| vec![content]))
+        }
+        Opened::Other { .. } => Err(Error::InputChanged),
+    }
+}
+
+/// Text with CRLF line ends, and as it came where that differs.
+fn whole_text(read: impl FnOnce(Sink<'_>) -> Result<()>) -> Result<Option<Vec<Vec<u8>>>> {
+    let Some(exact) = hold(read)? else {
+        return Ok(None);
+    };
+    let mut canonical = Vec::with_capacity(exact.len());
+    CanonicalReader::new(exact.as_slice()).read_to_end(&mut canonical)?;
+    let mut forms = vec![canonical, exact];
+    forms.dedup();
+    Ok(Some(forms))
+}
+
+type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+
+/// What `read` hands over; `None` if that is more than [`limits::WHOLE_CONTENT`] bytes.
+fn hold(read: impl FnOnce(Sink<'_>) -> Result<()>) -> Result<Option<Vec<u8>>> {
+    let mut held = Some(Vec::new());
+    read(&mut |chunk| {
+        held = held
+            .take()
+            .filter(|h: &Vec<u8>| h.len().saturating_add(chunk.len()) <= limits::WHOLE_CONTENT);
+        if let Some(held) = &mut held {
+            held.extend_from_slice(chunk);
+        }
+        Ok(())
+    })?;
+    Ok(held)
+}
+
 /// The different certificates that each SignerInfo may mean.
 fn named<'c>(
     signers: &[SignerInfo<'_>],
@@ -287,6 +339,7 @@ fn judge_all(
         announced: &read.announced,
         digests: &hashed.digests,
         start: hashed.start.get(..START).unwrap_or(&hashed.start),
+        whole: hashed.whole.as_deref(),
     };
     signers
         .iter()
@@ -316,6 +369,8 @@ struct Hashed {
     digests: Vec<(DigestAlgorithm, Vec<u8>)>,
     start: Vec<u8>,
     len: u64,
+    /// the content itself, where a signature covers it and it is not too long
+    whole: Option<Vec<Vec<u8>>>,
 }
 
 struct ContentHasher {
@@ -372,6 +427,7 @@ impl ContentHasher {
             digests,
             start: self.start,
             len: self.len,
+            whole: None,
         }
     }
 }

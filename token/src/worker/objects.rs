@@ -122,9 +122,9 @@ impl KeyObject {
                 self.rsa != Some(false)
                     && (self.modulus.is_empty() || key.has_modulus(&self.modulus))
             }
-            PublicKey::Ec { params, .. } => {
+            PublicKey::Ec { params, .. } | PublicKey::Edwards { params, .. } => {
                 self.rsa != Some(true)
-                    && (self.ec_params.is_empty() || self.ec_params == *params)
+                    && (self.ec_params.is_empty() || params.contains(&self.ec_params))
                     && (self.ec_point.is_empty() || key.has_point(&self.ec_point))
             }
         }
@@ -308,6 +308,7 @@ pub(super) fn find_key(
         kind: match key {
             PublicKey::Rsa { .. } => Kind::Rsa(key.len()),
             PublicKey::Ec { .. } => Kind::Ec(key.len()),
+            PublicKey::Edwards { .. } => Kind::Edwards(key.len()),
         },
         always_authenticate: found.always_authenticate,
     }))

@@ -7,6 +7,9 @@ use spki::SubjectPublicKeyInfoRef;
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSAES_OAEP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.7");
 const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// CKA_EC_PARAMS of Ed25519: the OID, or the curve's name (PKCS#11 v3.1 §6.3.5)
+const ED25519_PARAMS: [&[u8]; 2] = [b"\x06\x03\x2b\x65\x70", b"\x13\x0cedwards25519"];
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// RFC 8017 §A.1.1
@@ -21,12 +24,20 @@ struct RsaPublicKey<'a> {
 pub(super) enum PublicKey {
     /// without leading zeros
     Rsa { modulus: Vec<u8> },
-    /// `params`: the DER of ECParameters (CKA_EC_PARAMS)
-    Ec { params: Vec<u8>, point: Vec<u8> },
+    /// `params`: what CKA_EC_PARAMS may be, the DER of ECParameters
+    Ec {
+        params: Vec<Vec<u8>>,
+        point: Vec<u8>,
+    },
+    /// Ed25519
+    Edwards {
+        params: Vec<Vec<u8>>,
+        point: Vec<u8>,
+    },
 }
 
 impl PublicKey {
-    /// `None`: no RSA key and no key on a curve, or no SubjectPublicKeyInfo.
+    /// `None`: a key of another kind, or no SubjectPublicKeyInfo.
     pub fn from_spki(der: &[u8]) -> Option<Self> {
         let spki = SubjectPublicKeyInfoRef::from_der(der).ok()?;
         let key = spki.subject_public_key.as_bytes()?;
@@ -38,14 +49,18 @@ impl PublicKey {
                 })
             }
             EC_PUBLIC_KEY => Some(Self::Ec {
-                params: spki.algorithm.parameters?.to_der().ok()?,
+                params: vec![spki.algorithm.parameters?.to_der().ok()?],
+                point: key.to_vec(),
+            }),
+            ED25519 => Some(Self::Edwards {
+                params: ED25519_PARAMS.iter().map(|p| p.to_vec()).collect(),
                 point: key.to_vec(),
             }),
             _ => None,
         }
     }
 
-    /// Bytes of an RSA modulus, or of a coordinate on the curve.
+    /// Bytes of an RSA modulus, of a coordinate on the curve, or of a point of Ed25519.
     pub fn len(&self) -> usize {
         match self {
             Self::Rsa { modulus } => modulus.len(),
@@ -54,6 +69,7 @@ impl PublicKey {
                 Some((_, x)) => x.len(),
                 None => 0,
             },
+            Self::Edwards { point, .. } => point.len(),
         }
     }
 
@@ -65,7 +81,7 @@ impl PublicKey {
     /// A public EC key of this CKA_EC_POINT (an OCTET STRING, or bare) is it.
     pub fn has_point(&self, value: &[u8]) -> bool {
         match self {
-            Self::Ec { point, .. } => value
+            Self::Ec { point, .. } | Self::Edwards { point, .. } => value
                 .strip_suffix(point.as_slice())
                 .is_some_and(|head| head.len() <= 3),
             Self::Rsa { .. } => false,

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use cryptoki::context::Function;
 use cryptoki::error::RvError;
+use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::session::Session;
@@ -18,9 +19,9 @@ use super::public_key::PublicKey;
 use super::token::{Key, Kind, Token};
 use crate::error::{Error, Result};
 use crate::protocol::Secret;
-use crate::{Hash, KeyRef, SignScheme};
+use crate::{Hash, KeyRef, MAX_MESSAGE, SignScheme};
 
-/// Signs a ready digest.
+/// Signs a ready digest, or, where the scheme has none, a message.
 pub(super) fn sign(
     module: &Module,
     token: &Token,
@@ -81,6 +82,15 @@ pub(super) fn sign(
                     )
                     .and_then(|raw| ecdsa_sig_value(&raw))
                 }
+                (SignScheme::Eddsa, Kind::Edwards(len)) => run(
+                    module,
+                    session,
+                    key,
+                    &Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure)),
+                    digest,
+                    len.saturating_mul(2),
+                    ready,
+                ),
                 _ => Err(Error::UsageNotAllowed("the key is of another kind".into()).into()),
             };
             attempt.map_err(|fault| {
@@ -190,7 +200,7 @@ fn find(token: &Token, session: &Session, wanted: &KeyRef) -> Result<Option<Key>
         return Ok(Some(key));
     }
     let public = PublicKey::from_spki(&wanted.spki)
-        .ok_or_else(|| Error::UnsupportedAlgorithm("keys other than RSA and EC".into()))?;
+        .ok_or_else(|| Error::UnsupportedAlgorithm("keys other than RSA, EC and Ed25519".into()))?;
     let found = objects::find_key(session, wanted, &public)?;
     if let Some(key) = found {
         token.cache_key(wanted, key);
@@ -221,10 +231,11 @@ fn check_len(scheme: SignScheme, digest: &[u8]) -> Result<()> {
             digest.len() == hash.digest_len()
         }
         SignScheme::Ecdsa => (20..=64).contains(&digest.len()),
+        SignScheme::Eddsa => digest.len() <= MAX_MESSAGE,
     };
     right
         .then_some(())
-        .ok_or_else(|| Error::UnsupportedAlgorithm(format!("a digest of {} bytes", digest.len())))
+        .ok_or_else(|| Error::UnsupportedAlgorithm(format!("{} bytes to sign", digest.len())))
 }
 
 fn mechanism_name(scheme: SignScheme) -> &'static str {
@@ -232,6 +243,7 @@ fn mechanism_name(scheme: SignScheme) -> &'static str {
         SignScheme::RsaPkcs1(_) => "CKM_RSA_PKCS",
         SignScheme::RsaPss { .. } => "CKM_RSA_PKCS_PSS",
         SignScheme::Ecdsa => "CKM_ECDSA",
+        SignScheme::Eddsa => "CKM_EDDSA",
     }
 }
 

@@ -48,11 +48,12 @@ pub(super) struct Key {
     pub always_authenticate: bool,
 }
 
-/// Its kind, and its size in bytes: of the modulus, or of a coordinate.
+/// Its kind, and its size in bytes: of the modulus, of a coordinate, or of the point.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Rsa(usize),
     Ec(usize),
+    Edwards(usize),
 }
 
 impl Token {

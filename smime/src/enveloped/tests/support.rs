@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 
 use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, agree};
+use aws_lc_rs::kem::{DecapsulationKey, ML_KEM_512, ML_KEM_768, ML_KEM_1024};
 use aws_lc_rs::rsa::{
     OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey,
     Pkcs1PrivateDecryptingKey, PrivateDecryptingKey,
@@ -17,10 +18,11 @@ use zeroize::Zeroizing;
 use crate::algorithm::{Cipher, DigestAlgorithm};
 use crate::algorithm_id::encode;
 use crate::ber::{constructed, id, tlv};
-use crate::cert::{Certificate, Curve, KeyType};
+use crate::cert::{Certificate, Curve, KeyType, MlKem};
 use crate::content::{ID_AUTH_ENVELOPED_DATA, ID_DATA, ID_ENVELOPED_DATA};
 use crate::enveloped::address::recipient_info;
 use crate::enveloped::cbc::CbcEncryptor;
+use crate::enveloped::chacha::ChaChaEncryptor;
 use crate::enveloped::gcm::GcmEncryptor;
 use crate::enveloped::{DecryptOutcome, EncryptOptions, decrypt, encrypt};
 use crate::error::{Error, Result};
@@ -109,10 +111,7 @@ impl Pki {
                 file,
             });
         }
-        SoftKeys {
-            keys,
-            agreements: Cell::new(0),
-        }
+        SoftKeys::new(keys)
     }
 }
 
@@ -153,20 +152,32 @@ fn try_openssl(folder: &Path, args: &[&str], input: &[u8]) -> std::result::Resul
     }
 }
 
-struct SoftKey {
-    certificate: Certificate,
-    der: Vec<u8>,
-    file: PathBuf,
+pub(super) struct SoftKey {
+    pub(super) certificate: Certificate,
+    /// PKCS#8; of X25519 and ML-KEM only the end counts, which is the private key itself
+    pub(super) der: Vec<u8>,
+    /// for what openssl has to do
+    pub(super) file: PathBuf,
 }
 
 /// Private keys in files.
 pub(super) struct SoftKeys {
     keys: Vec<SoftKey>,
-    /// how often a key agreement was asked for
+    /// whose certificates are known beside
+    pub(super) others: Vec<Certificate>,
+    /// how often a key agreement or a decapsulation was asked for
     pub(super) agreements: Cell<u32>,
 }
 
 impl SoftKeys {
+    pub(super) fn new(keys: Vec<SoftKey>) -> Self {
+        SoftKeys {
+            keys,
+            others: Vec::new(),
+            agreements: Cell::new(0),
+        }
+    }
+
     fn key(&self, certificate: &Certificate) -> &SoftKey {
         self.keys
             .iter()
@@ -193,7 +204,13 @@ impl KeyOpener for SoftKeys {
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let key = self.key(certificate);
         let mut out = vec![0; 2048];
-        let private = PrivateDecryptingKey::from_pkcs8(&key.der).unwrap();
+        let Ok(private) = PrivateDecryptingKey::from_pkcs8(&key.der) else {
+            return Ok(Zeroizing::new(
+                rsautl(&key.file, padding, encrypted_key)
+                    .filter(|key| key.len() == expected_len)
+                    .unwrap_or_else(|| random(expected_len)),
+            ));
+        };
         let opened = match padding {
             RsaPadding::Pkcs1 => {
                 let private = Pkcs1PrivateDecryptingKey::new(private).unwrap();
@@ -236,6 +253,18 @@ impl KeyOpener for SoftKeys {
         peer_point: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         self.agreements.set(self.agreements.get() + 1);
+        if certificate.key_type() == KeyType::X25519 {
+            let der = &self.key(certificate).der;
+            let key = PrivateKey::from_private_key(&agreement::X25519, &der[der.len() - 32..]);
+            return agree(
+                &key.unwrap(),
+                UnparsedPublicKey::new(&agreement::X25519, peer_point),
+                (),
+                |secret| Ok(Zeroizing::new(secret.to_vec())),
+            )
+            // as a token that does not look does
+            .or_else(|()| Ok(Zeroizing::new(vec![0; 32])));
+        }
         let algorithm = match certificate.key_type() {
             KeyType::Ec(Curve::P256) => &agreement::ECDH_P256,
             KeyType::Ec(Curve::P384) => &agreement::ECDH_P384,
@@ -253,6 +282,38 @@ impl KeyOpener for SoftKeys {
             KeyError::new("DeviceError", "no point"),
             |secret| Ok(Zeroizing::new(secret.to_vec())),
         )
+    }
+
+    fn kem_decapsulate(
+        &self,
+        certificate: &Certificate,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        self.agreements.set(self.agreements.get() + 1);
+        let (algorithm, len) = match certificate.key_type() {
+            KeyType::MlKem(MlKem::MlKem512) => (&ML_KEM_512, 1632),
+            KeyType::MlKem(MlKem::MlKem768) => (&ML_KEM_768, 2400),
+            _ => (&ML_KEM_1024, 3168),
+        };
+        let der = &self.key(certificate).der;
+        let key = DecapsulationKey::new(algorithm, &der[der.len() - len..]).unwrap();
+        let secret = key.decapsulate(ciphertext.into()).unwrap();
+        Ok(Zeroizing::new(secret.as_ref().to_vec()))
+    }
+
+    fn certificate_of(&self, id: &RecipientId) -> Option<Certificate> {
+        self.others.iter().find(|c| id.matches(c)).cloned()
+    }
+}
+
+/// RSA keys that are too short for aws-lc.
+fn rsautl(file: &Path, padding: &RsaPadding, encrypted: &[u8]) -> Option<Vec<u8>> {
+    match padding {
+        RsaPadding::Pkcs1 => {
+            let args = ["pkeyutl", "-decrypt", "-inkey", file.to_str().unwrap()];
+            try_openssl(file.parent().unwrap(), &args, encrypted).ok()
+        }
+        RsaPadding::Oaep { hash, mgf, label } => pkeyutl(file, *hash, *mgf, label, encrypted),
     }
 }
 
@@ -374,6 +435,8 @@ impl KeyOpener for FixedKey {
 pub(super) struct Parts {
     pub(super) outer: der::asn1::ObjectIdentifier,
     pub(super) version: u8,
+    /// with the tag `[0]`
+    pub(super) originator_info: Vec<u8>,
     pub(super) infos: Vec<Vec<u8>>,
     pub(super) inner: der::asn1::ObjectIdentifier,
     pub(super) cipher: der::asn1::ObjectIdentifier,
@@ -403,6 +466,7 @@ impl Parts {
             id::SEQUENCE,
             &[
                 &[id::INTEGER, 1, self.version],
+                &self.originator_info,
                 &tlv(id::SET, &self.infos.concat()),
                 &content,
                 &self.attributes,
@@ -434,11 +498,12 @@ pub(super) fn gcm_parts(
     if let Some(first) = aad.first_mut() {
         *first = id::SET;
     }
-    let mac = gcm.finish(&aad);
+    let mac = gcm.finish(&aad).unwrap();
     let (info, opener) = fixed(pki, key);
     let parts = Parts {
         outer: ID_AUTH_ENVELOPED_DATA,
         version: 0,
+        originator_info: Vec::new(),
         infos: vec![info],
         inner: ID_DATA,
         cipher: Cipher::Aes256Gcm.oid(),
@@ -469,6 +534,7 @@ pub(super) fn cbc_parts(pki: &Pki, plain: &[u8]) -> (Parts, FixedKey) {
     let parts = Parts {
         outer: ID_ENVELOPED_DATA,
         version: 0,
+        originator_info: Vec::new(),
         infos: vec![info],
         inner: ID_DATA,
         cipher: Cipher::Aes256Cbc.oid(),
@@ -476,6 +542,33 @@ pub(super) fn cbc_parts(pki: &Pki, plain: &[u8]) -> (Parts, FixedKey) {
         encrypted,
         attributes: Vec::new(),
         mac: None,
+    };
+    (parts, opener)
+}
+
+/// ChaCha20-Poly1305 for the RSA certificate, and who opens it.
+pub(super) fn chacha_parts(pki: &Pki, plain: &[u8], attributes: &[u8]) -> (Parts, FixedKey) {
+    let (key, nonce) = (random(32), [3; 12]);
+    let mut aad = attributes.to_vec();
+    if let Some(first) = aad.first_mut() {
+        *first = id::SET;
+    }
+    let mut chacha = ChaChaEncryptor::new(&key, &nonce, &aad).unwrap();
+    let mut encrypted = vec![0; plain.len()];
+    chacha.update(plain, &mut encrypted).unwrap();
+    let mac = chacha.finish();
+    let (info, opener) = fixed(pki, key);
+    let parts = Parts {
+        outer: ID_AUTH_ENVELOPED_DATA,
+        version: 0,
+        originator_info: Vec::new(),
+        infos: vec![info],
+        inner: ID_DATA,
+        cipher: Cipher::ChaCha20Poly1305.oid(),
+        parameters: tlv(id::OCTET_STRING, &nonce),
+        encrypted,
+        attributes: attributes.to_vec(),
+        mac: Some(mac.to_vec()),
     };
     (parts, opener)
 }

@@ -1,6 +1,6 @@
 use super::super::{Form, Opened, open};
 use super::{STEPS, read_in_steps, trickle};
-use crate::algorithm::DigestAlgorithm::{Sha1, Sha256, Sha384, Sha512};
+use crate::algorithm::DigestAlgorithm::{Md5, Sha1, Sha256, Sha384, Sha512};
 use crate::error::{Error, Result};
 use crate::limits::BOUNDARY;
 
@@ -262,7 +262,7 @@ fn micalg_is_read_in_its_spellings() {
         ("sha-256", vec![Sha256]),
         ("SHA256", vec![Sha256]),
         ("\"sha1,sha-256, Sha-512\"", vec![Sha1, Sha256, Sha512]),
-        ("\"md5,sha384\"", vec![Sha384]),
+        ("\"md5,sha384\"", vec![Md5, Sha384]),
         ("unknown", vec![]),
     ] {
         let data = format!("Content-Type: multipart/signed; micalg={value}; boundary=x\n\n");

@@ -40,8 +40,12 @@ pub(super) struct Crafted {
     pub(super) id: RecipientId,
     pub(super) digest: Vec<u8>,
     pub(super) algorithm: Vec<u8>,
+    /// how it is signed, whatever the two above say
+    pub(super) scheme: SignatureScheme,
     /// `None`: a signature without attributes
     pub(super) attributes: Option<Vec<Vec<u8>>>,
+    /// unsignedAttrs, empty: none
+    pub(super) unsigned: Vec<Vec<u8>>,
     /// how often the SignerInfo is there
     pub(super) copies: usize,
 }
@@ -66,11 +70,37 @@ impl Crafted {
             },
             digest: sha256,
             algorithm: encode(&oid("1.2.840.10045.4.3.2"), &[]),
+            scheme: SignatureScheme::Ecdsa(DigestAlgorithm::Sha256),
             attributes: Some(vec![
                 Self::content_type(&ID_DATA),
                 Self::message_digest(BODY),
             ]),
+            unsigned: Vec::new(),
             copies: 1,
+        }
+    }
+
+    /// The same by a key that signs no digest.
+    pub(super) fn pure(kind: Kind, scheme: SignatureScheme, algorithm: &ObjectIdentifier) -> Self {
+        let signer = Person::shared(kind);
+        let digest = encode(&scheme.digest().oid(), &[]);
+        let of_content = tlv(id::OCTET_STRING, &scheme.digest().digest(BODY));
+        Crafted {
+            signer,
+            announced: vec![digest.clone()],
+            certificates: vec![signer.certificate.der().to_vec()],
+            id: RecipientId::IssuerSerial {
+                issuer: signer.certificate.issuer_der(),
+                serial: signer.certificate.serial().to_vec(),
+            },
+            digest,
+            algorithm: encode(algorithm, &[]),
+            scheme,
+            attributes: Some(vec![
+                Self::content_type(&ID_DATA),
+                attribute(MESSAGE_DIGEST, &[&of_content]),
+            ]),
+            ..Self::honest()
         }
     }
 
@@ -95,21 +125,22 @@ impl Crafted {
     }
 
     pub(super) fn build(&self) -> Vec<u8> {
-        let scheme = SignatureScheme::Ecdsa(DigestAlgorithm::Sha256);
         let set = self.attributes.as_ref().map(|a| a.concat());
         let covered = match &set {
             Some(set) => tlv(id::SET, set),
             None => self.content.clone().unwrap_or_default(),
         };
-        let signature = self
-            .signer
-            .sign_digest(scheme, &DigestAlgorithm::Sha256.digest(&covered))
-            .unwrap();
+        let signature = self.signer.sign_message(self.scheme, &covered).unwrap();
         let signer_id = match &self.id {
             RecipientId::IssuerSerial { issuer, serial } => {
                 constructed(id::SEQUENCE, &[issuer, &tlv(id::INTEGER, serial)])
             }
             RecipientId::Ski(ski) => tlv(id::context(0), ski),
+        };
+        let unsigned = if self.unsigned.is_empty() {
+            Vec::new()
+        } else {
+            tlv(0xa1, &self.unsigned.concat())
         };
         let info = constructed(
             id::SEQUENCE,
@@ -120,6 +151,7 @@ impl Crafted {
                 &set.map(|set| tlv(0xa0, &set)).unwrap_or_default(),
                 &self.algorithm,
                 &tlv(id::OCTET_STRING, &signature),
+                &unsigned,
             ],
         );
         let explicit = self

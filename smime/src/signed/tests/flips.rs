@@ -109,7 +109,13 @@ fn flip_all(
 
 #[test]
 fn no_bit_of_an_opaque_message_turns_into_another_good_one() {
-    for (kind, pss) in [(Kind::P256, false), (Kind::Rsa, true), (Kind::Rsa, false)] {
+    for (kind, pss) in [
+        (Kind::P256, false),
+        (Kind::Rsa, true),
+        (Kind::Rsa, false),
+        (Kind::Ed25519, false),
+        (Kind::MlDsa44, false),
+    ] {
         let person = Person::shared(kind);
         let options = SignOptions {
             format: crate::Form::Der,
