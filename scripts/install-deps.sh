@@ -12,6 +12,9 @@ packages=(
     vsmartcard-vpcd  # two virtual readers for it
     python3-cryptography # the cards themselves are an emulator in Python
     openssl          # the witness for everything that Privyseal makes
+    libbcmail-java   # Bouncy Castle, a witness for compressed messages
+    openjdk-17-jdk-headless # which runs it, from source
+    python3          # its zlib is another
     dbus-daemon      # a private bus (dbus-run-session)
     dbus-bin         # dbus-send, dbus-monitor
     pinentry-curses  # PIN entry on a terminal
