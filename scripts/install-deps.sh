@@ -12,8 +12,9 @@ packages=(
     vsmartcard-vpcd  # two virtual readers for it
     python3-cryptography # the cards themselves are an emulator in Python
     openssl          # the witness for everything that Privyseal makes
-    libbcpkix-java   # Bouncy Castle, the witness for what openssl 3.0 does not know
-    openjdk-17-jdk-headless # runs it
+    libbcmail-java   # Bouncy Castle, the witness for what openssl 3.0 does not know
+    openjdk-17-jdk-headless # runs it, from source
+    python3          # its zlib is another
     dbus-daemon      # a private bus (dbus-run-session)
     dbus-bin         # dbus-send, dbus-monitor
     pinentry-curses  # PIN entry on a terminal

@@ -6,7 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cert, completions, config, decrypt, encrypt, man, sign, status, token, verify,
+    cert, completions, compress, config, decompress, decrypt, encrypt, man, sign, status, token,
+    verify,
 };
 use crate::error::Result;
 use crate::options::Options;
@@ -32,7 +33,7 @@ Examples:
 
 /// S/MIME with keys that stay in hardware
 ///
-/// Signs, verifies, encrypts and decrypts mail with the keys of smart cards, TPMs and HSMs. The work is done by the daemon
+/// Signs, verifies, encrypts, decrypts and compresses mail with the keys of smart cards, TPMs and HSMs. The work is done by the daemon
 /// privyseald, which D-Bus starts when it is needed. A missing FILE, or -, is standard input or output.
 #[derive(Debug, Parser)]
 #[command(name = "privyseal", version, disable_version_flag = true, styles = STYLES, after_help = AFTER)]
@@ -66,6 +67,8 @@ pub enum Command {
     Verify(verify::Args),
     Encrypt(encrypt::Args),
     Decrypt(decrypt::Args),
+    Compress(compress::Args),
+    Decompress(decompress::Args),
     Token(token::Args),
     Cert(cert::Args),
     Status(status::Args),
@@ -250,7 +253,8 @@ pub fn data_on_stdout(args: &[String]) -> bool {
         };
         value.is_some_and(|value| value != "-")
     });
-    matches!(command, Some(&("sign" | "encrypt" | "decrypt"))) && !to_file
+    let turns = ["sign", "encrypt", "decrypt", "compress", "decompress"];
+    command.is_some_and(|command| turns.contains(command)) && !to_file
 }
 
 #[cfg(test)]
@@ -361,6 +365,8 @@ mod tests {
             ("privyseal encrypt --output=out", false),
             ("privyseal decrypt -o -", true),
             ("privyseal sign -oout", false),
+            ("privyseal compress --oops", true),
+            ("privyseal decompress -o out --oops", false),
             ("privyseal verify --oops", false),
             ("privyseal", false),
         ] {

@@ -51,6 +51,8 @@ fn run(command: Command, ui: &Ui) -> Result<Exit> {
         Command::Verify(args) => wait_for(args.run(ui)),
         Command::Encrypt(args) => wait_for(args.run(ui)),
         Command::Decrypt(args) => wait_for(args.run(ui)),
+        Command::Compress(args) => wait_for(args.run(ui)),
+        Command::Decompress(args) => wait_for(args.run(ui)),
         Command::Token(args) => {
             // before anything else is opened under its number
             let pin = args.pin()?;

@@ -50,6 +50,8 @@ fn every_command_that_needs_the_daemon_ends_with_6_and_says_what_to_do() {
         vec!["verify", file],
         vec!["encrypt", file, "-r", "bob@example.org"],
         vec!["decrypt", file],
+        vec!["compress", file],
+        vec!["decompress", file],
         vec!["token", "list"],
         vec!["token", "show"],
         vec!["token", "unlock"],
@@ -81,6 +83,8 @@ fn with_json_the_error_is_one_object_and_keeps_off_a_stdout_that_is_for_data() {
         (vec!["sign", "--json"], false),
         (vec!["sign", "--json", "-o", "/dev/stdout"], false),
         (vec!["decrypt", "--json"], false),
+        (vec!["compress", "--json"], false),
+        (vec!["decompress", "--json"], false),
         (vec!["cert", "export", "x", "--json"], false),
     ] {
         let output = run(&args);
@@ -104,7 +108,7 @@ fn wrong_arguments_end_with_2() {
     for args in [
         vec![],
         vec!["mail", "open"],
-        vec!["compress"],
+        vec!["compress", "--format", "zip"],
         vec!["encrypt", "x"],
         vec!["sign", "--form", "round"],
         vec!["verify", "--at", "yesterday"],

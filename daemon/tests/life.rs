@@ -84,7 +84,14 @@ async fn contexts_are_checked() {
     assert_eq!(manager.version().await.unwrap(), 1);
     assert_eq!(
         manager.features().await.unwrap(),
-        ["sign", "verify", "encrypt", "decrypt"]
+        [
+            "sign",
+            "verify",
+            "encrypt",
+            "decrypt",
+            "compress",
+            "decompress"
+        ]
     );
     assert_eq!(
         error_name(manager.rescan(HashMap::from([("x", true.into())])).await),

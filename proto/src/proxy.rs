@@ -84,6 +84,18 @@ pub trait Cms {
         output: Fd<'_>,
         options: Options<'_>,
     ) -> zbus::Result<OwnedObjectPath>;
+    fn compress(
+        &self,
+        input: Fd<'_>,
+        output: Fd<'_>,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    fn decompress(
+        &self,
+        input: Fd<'_>,
+        output: Fd<'_>,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
     fn sign_bytes(&self, data: &Bytes, options: Options<'_>) -> zbus::Result<(ByteBuf, Dict)>;
     fn verify_bytes(&self, data: &Bytes, options: Options<'_>) -> zbus::Result<(ByteBuf, Dict)>;
     fn encrypt_bytes(

@@ -34,6 +34,9 @@ pub enum Error {
     /// The message is not encrypted.
     #[error("the message is not encrypted")]
     NotEncrypted,
+    /// The message is not compressed.
+    #[error("the message is not compressed")]
+    NotCompressed,
     /// A signature over content that was not given.
     #[error("a detached signature: the content it covers was not given")]
     ContentMissing,

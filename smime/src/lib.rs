@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ber;
+pub mod compressed;
 pub mod enveloped;
 pub mod io;
 pub mod limits;
@@ -22,6 +23,7 @@ mod layer;
 
 pub use algorithm::{Cipher, DigestAlgorithm, Hashers, KeyWrap, MlDsa, SignatureScheme};
 pub use cert::{Brainpool, Certificate, Curve, KeyType, MlKem};
+pub use compressed::{CompressOptions, CompressResult, DecompressOutcome, compress, decompress};
 pub use enveloped::{DecryptOutcome, EncryptOptions, EncryptResult, Encryptor, decrypt, encrypt};
 pub use error::{Error, Result};
 pub use io::Input;

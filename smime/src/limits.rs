@@ -20,6 +20,12 @@ pub const BOUNDARY: usize = 200;
 pub const ATTRIBUTES: usize = 256 << 10;
 /// An encrypted content-encryption key, bytes.
 pub const WRAPPED_KEY: usize = 2048;
+/// Content of a compressed message for each byte of its compressed form; less than [`INFLATED_FLOOR`] is always allowed.
+pub const INFLATED_RATIO: u64 = 100;
+/// Content of a compressed message up to here may come from any number of bytes, bytes.
+pub const INFLATED_FLOOR: u64 = 1 << 20;
+/// How far the beginning of a compressed message may be above its ratio before the rest is waited for, bytes.
+pub const INFLATED_AHEAD: u64 = 64 << 20;
 /// Digest algorithms named by one SignedData.
 pub const DIGESTS: usize = 64;
 /// Content whose signature covers the content itself (Ed25519 or ML-DSA without signed attributes): it is held, bytes.

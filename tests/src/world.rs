@@ -394,6 +394,13 @@ impl World {
         .ok();
     }
 
+    /// Another program, in this world's environment and folder.
+    pub fn run<I: AsRef<OsStr>>(&self, program: &str, args: impl IntoIterator<Item = I>) -> Run {
+        let mut command = self.command(program);
+        let output = command.args(args).stdin(Stdio::null()).output();
+        Run::of(output.unwrap_or_else(|e| panic!("{program} ({e}): scripts/install-deps.sh")))
+    }
+
     /// `openssl` in this world's folder.
     pub fn openssl(&self, args: &str) -> Run {
         openssl(self.dir(), args)

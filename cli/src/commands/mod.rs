@@ -2,7 +2,9 @@
 
 pub mod cert;
 pub mod completions;
+pub mod compress;
 pub mod config;
+pub mod decompress;
 pub mod decrypt;
 pub mod encrypt;
 pub mod man;
@@ -20,7 +22,7 @@ use crate::files::Finish;
 use crate::json;
 use crate::ui::Ui;
 
-/// The end of sign, encrypt and decrypt: output in place, warnings shown; they are quiet otherwise.
+/// The end of the commands that turn one message into another: output in place, warnings shown; they are quiet otherwise.
 async fn finish(ui: &Ui, output: Finish, results: &Dict) -> Result<Exit> {
     output.commit().await?;
     warn(ui, results);

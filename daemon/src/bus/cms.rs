@@ -17,7 +17,7 @@ use super::{Service, at_once, blocking, ending, job};
 use crate::client::Caller;
 use crate::descriptor::{self, Control, Files};
 use crate::job::Job;
-use crate::operation::{Call, Environment, Options, Unlock};
+use crate::operation::{Call, Environment, Options, Unlock, compress};
 use crate::registry::{OwnCertificate, Registry};
 use crate::unlock::{Request, Source};
 
@@ -195,6 +195,57 @@ impl Cms {
         .await
     }
 
+    async fn compress(
+        &self,
+        input: zbus::OwnedFd,
+        output: zbus::OwnedFd,
+        options: Dict,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Failure> {
+        self.job(
+            "compress",
+            "Compress a message",
+            &header,
+            options,
+            Call::Compress,
+            |parts| {
+                let mut input = descriptor::reader(input.into(), &parts.control)?;
+                let mut output = sink(output, &parts.control)?;
+                Ok(move |work: Work<'_>| {
+                    let results = compress::compress(work.options, &mut *input, &mut *output)?;
+                    flushed(&mut output, results)
+                })
+            },
+        )
+        .await
+    }
+
+    async fn decompress(
+        &self,
+        input: zbus::OwnedFd,
+        output: zbus::OwnedFd,
+        options: Dict,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let spool = self.service.spool.clone();
+        self.job(
+            "decompress",
+            "Decompress a message",
+            &header,
+            options,
+            Call::Decompress,
+            move |parts| {
+                let mut message = source(input, &parts.control, &spool)?;
+                let mut output = sink(output, &parts.control)?;
+                Ok(move |_: Work<'_>| {
+                    let results = compress::decompress(&mut *message, &mut *output)?;
+                    flushed(&mut output, results)
+                })
+            },
+        )
+        .await
+    }
+
     async fn sign_bytes(
         &self,
         data: ByteBuf,
@@ -338,7 +389,9 @@ impl Cms {
         .await?;
         let service = self.service.clone();
         job::launch(&self.service, running, move |job| {
-            service.loaded(job)?;
+            if call.needs_certificates() {
+                service.loaded(job)?;
+            }
             let environment = service.environment();
             let interactive = caller.interactive(options.interactive);
             if call == Call::Decrypt {

@@ -94,9 +94,16 @@ impl Manager {
 
     #[zbus(property(emits_changed_signal = "const"))]
     async fn features(&self) -> Vec<String> {
-        ["sign", "verify", "encrypt", "decrypt"]
-            .map(str::to_owned)
-            .to_vec()
+        [
+            "sign",
+            "verify",
+            "encrypt",
+            "decrypt",
+            "compress",
+            "decompress",
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     #[zbus(property(emits_changed_signal = "false"))]

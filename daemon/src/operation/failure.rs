@@ -7,7 +7,9 @@ use privyseal_smime::{Error, KeyError};
 pub fn of_smime(error: Error) -> Failure {
     let name = match &error {
         Error::Io(_) | Error::InputChanged => ErrorName::Failed,
-        Error::Malformed(_) | Error::LimitExceeded { .. } => ErrorName::MalformedMessage,
+        Error::Malformed(_) | Error::LimitExceeded { .. } | Error::NotCompressed => {
+            ErrorName::MalformedMessage
+        }
         Error::NotSigned => ErrorName::NotSigned,
         Error::NotEncrypted => ErrorName::NotEncrypted,
         Error::ContentMissing | Error::InvalidOption(_) => ErrorName::InvalidArgument,

@@ -1,4 +1,4 @@
-//! The work itself, on a blocking thread: sign, verify, encrypt, decrypt. Knows tokens and certificates, not D-Bus objects.
+//! The work itself, on a blocking thread: sign, verify, encrypt, decrypt, compress, decompress. Knows tokens and certificates, not D-Bus objects.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -14,6 +14,7 @@ use privyseal_smime::{Certificate, Input};
 use crate::config::Config;
 use crate::registry::{OwnCertificate, Registry};
 
+pub mod compress;
 mod encrypt;
 mod failure;
 mod key;

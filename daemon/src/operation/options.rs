@@ -20,6 +20,8 @@ pub enum Call {
     Verify,
     Encrypt,
     Decrypt,
+    Compress,
+    Decompress,
     Validate,
 }
 
@@ -74,6 +76,7 @@ const ENCRYPT: [&str; 7] = [
     "sender",
     "certificates",
 ];
+const COMPRESS: [&str; 2] = ["format", "canonicalize"];
 const PATH: [&str; 17] = [
     "at",
     "offline",
@@ -132,8 +135,14 @@ impl Call {
                 Call::Encrypt => ENCRYPT.contains(&name),
                 Call::Verify => PATH.contains(&name) || name == "even-if-bad",
                 Call::Validate => PATH.contains(&name) && name != "sender",
-                Call::Decrypt => false,
+                Call::Compress => COMPRESS.contains(&name),
+                Call::Decrypt | Call::Decompress => false,
             }
+    }
+
+    /// Whether it looks at certificates, those on tokens too, which may still be on their way.
+    pub fn needs_certificates(self) -> bool {
+        !matches!(self, Call::Compress | Call::Decompress)
     }
 }
 

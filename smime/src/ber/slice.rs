@@ -12,6 +12,8 @@ pub(crate) mod id {
     pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const SEQUENCE: u8 = 0x30;
     pub(crate) const SET: u8 = 0x31;
+    /// The bit that says so (X.690 §8.1.2.5).
+    pub(crate) const CONSTRUCTED: u8 = 0x20;
     /// `[n]`, primitive
     pub(crate) const fn context(n: u8) -> u8 {
         0x80 | n

@@ -131,7 +131,7 @@ impl Signing<'_> {
         out.begin(id::SEQUENCE)?;
         out.raw(&tlv(id::OID, ID_DATA.as_bytes()))?;
         out.begin(id::context_constructed(0))?;
-        out.octets_begin(id::OCTET_STRING | CONSTRUCTED)?;
+        out.octets_begin(id::OCTET_STRING | id::CONSTRUCTED)?;
         out.octets_chunk(&held)?;
         let mut len = held.len() as u64;
         drop(held);
@@ -248,9 +248,6 @@ impl Signing<'_> {
         ))
     }
 }
-
-/// The bit of an identifier octet that says so (X.690 §8.1.2.5).
-const CONSTRUCTED: u8 = 0x20;
 
 /// Random, and with `=_`, which neither base64 nor quoted-printable can produce (RFC 2045 §6.7).
 fn boundary() -> Result<String> {

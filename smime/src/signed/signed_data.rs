@@ -65,18 +65,10 @@ impl<R: Read> SignedDataReader<R> {
 
     /// Streams eContent; false if there is none.
     pub(super) fn content(&mut self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<bool> {
-        let Some(explicit) = self.reader.next()? else {
+        let Some(octets) = content::enter_octets(&mut self.reader)? else {
             self.reader.leave()?;
             return Ok(false);
         };
-        if !explicit.is_context(0) {
-            return Err(Error::malformed("eContent expected"));
-        }
-        self.reader.enter(&explicit)?;
-        let octets = self.reader.expect("eContent")?;
-        if !octets.is_universal(tag::OCTET_STRING) {
-            return Err(Error::malformed("eContent that is no OCTET STRING"));
-        }
         self.reader.octets(&octets, sink)?;
         self.reader.leave()?;
         self.reader.leave()?;
