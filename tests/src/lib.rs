@@ -11,6 +11,7 @@
 )]
 
 pub mod bytes;
+pub mod conformance;
 pub mod table;
 mod world;
 

@@ -27,6 +27,8 @@ pub struct WorldOptions {
     pub config: String,
     /// take binaries from the release folder (benchmarks)
     pub release: bool,
+    /// (certificate, key) files that the token gets too; see [`World::not_imported`]
+    pub keys: Vec<(PathBuf, PathBuf)>,
 }
 
 /// A finished program.
@@ -93,6 +95,7 @@ pub struct World {
     daemon: Option<Child>,
     release: bool,
     log: &'static str,
+    not_imported: Vec<(PathBuf, String)>,
 }
 
 impl World {
@@ -118,8 +121,10 @@ impl World {
             daemon: None,
             release: options.release,
             log: options.log.unwrap_or("info"),
+            not_imported: Vec::new(),
         };
         world.read_env();
+        world.not_imported = world.import(&options.keys);
         let config = world.path("token/privyseal.toml");
         let mut text = fs::read_to_string(&config).unwrap();
         let pinentry = match options.pinentry {
@@ -182,6 +187,27 @@ impl World {
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         path
+    }
+
+    /// One call a key: some kinds of keys the token cannot hold. Gives those, with what was said of them.
+    fn import(&self, keys: &[(PathBuf, PathBuf)]) -> Vec<(PathBuf, String)> {
+        let mut refused = Vec::new();
+        for (number, (certificate, key)) in keys.iter().enumerate() {
+            let mut command = self.command(binary("privyseal-softhsm", self.release));
+            let run = command.arg("import").arg("--dir").arg(self.path("token"));
+            let run = run.arg("--cert").arg(certificate).arg("--key").arg(key);
+            let run = run.args(["--label", &format!("imported {number}")]);
+            let run = Run::of(run.env_remove("SOFTHSM2_CONF").output().unwrap());
+            if run.code != 0 {
+                refused.push((key.clone(), run.stderr.trim().replace('\n', "; ")));
+            }
+        }
+        refused
+    }
+
+    /// The key files of [`WorldOptions::keys`] that the token did not take, and why.
+    pub fn not_imported(&self) -> &[(PathBuf, String)] {
+        &self.not_imported
     }
 
     fn with_spy(&self, config: &str) -> String {
@@ -362,6 +388,48 @@ impl World {
     pub fn privyseal<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Run {
         let mut command = self.command(binary("privyseal", self.release));
         Run::of(command.args(args).stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// `None` when it has not ended in time: it is killed then.
+    pub fn privyseal_within<I: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = I>,
+        limit: Duration,
+    ) -> Option<Run> {
+        let child = self
+            .command(binary("privyseal", self.release))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        let ended = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        std::thread::scope(|scope| {
+            let output = scope.spawn(move || child.wait_with_output().unwrap());
+            let mut wait = [rustix::event::PollFd::new(
+                &ended,
+                rustix::event::PollFlags::IN,
+            )];
+            let limit = rustix::event::Timespec {
+                tv_sec: i64::try_from(limit.as_secs()).unwrap(),
+                tv_nsec: 0,
+            };
+            let in_time = rustix::event::poll(&mut wait, Some(&limit)).unwrap() == 1;
+            if !in_time {
+                let _ = rustix::process::pidfd_send_signal(&ended, rustix::process::Signal::KILL);
+            }
+            let output = output.join().unwrap();
+            in_time.then(|| Run::of(output))
+        })
+    }
+
+    /// Whether the daemon that was started still runs.
+    pub fn daemon_lives(&mut self) -> bool {
+        self.daemon
+            .as_mut()
+            .is_some_and(|daemon| daemon.try_wait().unwrap().is_none())
     }
 
     /// With standard input.

@@ -207,8 +207,7 @@ impl Options {
             "include-chain" => self.include_chain = Some(include_chain(&text(name, value)?)?),
             "cipher" => {
                 let word = text(name, value)?;
-                let known =
-                    "aes256-gcm, aes192-gcm, aes128-gcm, chacha20-poly1305, aes256-cbc, aes192-cbc, aes128-cbc";
+                let known = "aes256-gcm, aes192-gcm, aes128-gcm, chacha20-poly1305, aes256-cbc, aes192-cbc, aes128-cbc";
                 self.cipher = Some(Cipher::from_name(&word).ok_or_else(|| {
                     Failure::new(
                         ErrorName::UnsupportedAlgorithm,

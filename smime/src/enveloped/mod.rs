@@ -5,8 +5,12 @@
 //! are reached through [`crate::KeyOpener`]; key derivation, key unwrap and the bulk cipher are software. Must not decide
 //! whom a message may be encrypted to, beyond what a certificate's key and key usage say.
 
+use std::io::Read;
+
 use crate::algorithm::Cipher;
+use crate::ber::Reader;
 use crate::cert::Certificate;
+use crate::error::Result;
 use crate::mime::{Form, Headers};
 
 mod address;
@@ -66,6 +70,14 @@ pub struct DecryptOutcome {
     pub recipients: u32,
     /// of the message around the CMS object
     pub headers: Headers,
+}
+
+/// Reads a message as far as its encrypted content, for who only wants to know whether that can be done.
+///
+/// # Errors
+/// `NotEncrypted` for CMS of another type, `Malformed`, `LimitExceeded`, `UnsupportedAlgorithm`, those of the input.
+pub(crate) fn look(body: impl Read) -> Result<()> {
+    envelope::Envelope::read(&mut Reader::new(body), None).map(|_| ())
 }
 
 /// Bytes that are encrypted or decrypted at a time.

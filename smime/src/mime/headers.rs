@@ -1,7 +1,7 @@
 //! Header fields (RFC 5322 §2.2): one section, read within its limit and unfolded.
 
 use super::source::Source;
-use super::{address, parameters};
+use super::{address, parameters, shown};
 use crate::error::{Error, Result};
 use crate::limits::HEADERS;
 
@@ -86,6 +86,33 @@ impl Headers {
             .iter()
             .filter(|(n, _)| n.eq_ignore_ascii_case(name));
         fields.flat_map(|(_, value)| address::list(value)).collect()
+    }
+
+    /// Addresses that display names and comments of every field of this name show, and that are none of [`Self::addresses`].
+    pub fn addresses_beside(&self, name: &str) -> Vec<String> {
+        let addresses = self.addresses(name);
+        let fields = self
+            .fields
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        fields
+            .flat_map(|(_, value)| shown::beside(value, &addresses))
+            .collect()
+    }
+
+    /// Whether these are a letter's headers, and not those of a body part.
+    pub fn are_of_a_letter(&self) -> bool {
+        const FIELDS: [&str; 8] = [
+            "From",
+            "Sender",
+            "Reply-To",
+            "To",
+            "Cc",
+            "Subject",
+            "Date",
+            "Message-ID",
+        ];
+        FIELDS.iter().any(|name| self.count(name) > 0)
     }
 
     /// Looks at the section that starts `from` bytes ahead. Gives it with the position of the body; `None` when the first line

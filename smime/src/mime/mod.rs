@@ -17,6 +17,7 @@ mod headers;
 mod multipart;
 mod open;
 mod parameters;
+mod shown;
 mod source;
 mod transfer;
 

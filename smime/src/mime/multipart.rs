@@ -60,6 +60,12 @@ impl<'a> MultipartSigned<'a> {
             .enter_next("the signed part does not end, or nothing follows it (truncated)")
     }
 
+    /// After [`Self::content`]: the boundary lines end with LF alone, so the message is not as it was on its way (RFC 5321
+    /// §2.3.8), but as some mail store keeps it.
+    pub(crate) fn was_stored_with_lf(&self) -> bool {
+        self.parts.lf_alone
+    }
+
     /// After [`Self::content`]: the decoded CMS object of the second part (at most [`ELEMENT`] bytes), and insists that no third
     /// part follows. What stands outside the multipart (preamble, epilogue) is ignored but reported: the `bool` is true when
     /// there was text there, other than the usual notice for readers without MIME (openssl and others write one).
@@ -164,6 +170,8 @@ struct Parts<'a> {
     fresh: bool,
     /// how the current part ended
     ended: Option<Mark>,
+    /// the last boundary line ended with LF and no CR
+    lf_alone: bool,
 }
 
 /// Bytes searched at a time.
@@ -191,6 +199,7 @@ impl<'a> Parts<'a> {
             drained: false,
             fresh: true,
             ended: None,
+            lf_alone: false,
         }
     }
 
@@ -250,7 +259,9 @@ impl<'a> Parts<'a> {
     }
 
     fn end_part(&mut self, len: usize, mark: Mark) {
-        self.take(len);
+        let line = self.take(len);
+        let line = self.bytes(line);
+        self.lf_alone = line.ends_with(b"\n") && !line.ends_with(b"\r\n");
         self.ended = Some(mark);
     }
 

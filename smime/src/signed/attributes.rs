@@ -20,6 +20,7 @@ const ENCRYPTION_KEY_PREFERENCE: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.11");
 const SIGNING_CERTIFICATE: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.12");
+const COUNTER_SIGNATURE: ObjectIdentifier = rfc5911::ID_COUNTERSIGNATURE;
 const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
 
@@ -115,6 +116,11 @@ impl<'a> SignedAttributes<'a> {
         let mut cursor = Cursor::new(set);
         while let Some(one) = cursor.next().map_err(unreadable)? {
             let (kind, values) = split(&one).map_err(unreadable)?;
+            if kind == COUNTER_SIGNATURE {
+                return Err(invalid(
+                    "a countersignature among the signed attributes (RFC 5652 §11.4)".into(),
+                ));
+            }
             let Some(name) = single_instance(&kind) else {
                 continue;
             };
@@ -198,6 +204,22 @@ impl<'a> SignedAttributes<'a> {
                 other => *hash == other.digest(certificate.der()).as_slice(),
             })
     }
+}
+
+/// Attributes that only mean something when they are signed must not be among those that are not: whoever reads them there
+/// believes what anybody can have written (RFC 5652 §11.1–3, RFC 8551 §2.5.2–3, RFC 5035 §3).
+pub(super) fn check_unsigned(set: &[u8]) -> std::result::Result<(), SignatureState> {
+    let wrong = |error: Error| invalid(format!("the unsigned attributes cannot be read ({error})"));
+    let mut cursor = Cursor::new(set);
+    while let Some(one) = cursor.next().map_err(wrong)? {
+        let (kind, _) = split(&one).map_err(wrong)?;
+        if let Some(name) = single_instance(&kind) {
+            return Err(invalid(format!(
+                "{name} among the unsigned attributes, where it must not be"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The content of the SET OF in the order of DER (X.690 §11.6), for signers that wrote it in another but signed this one.

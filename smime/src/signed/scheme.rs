@@ -109,11 +109,27 @@ pub(super) fn signature_algorithm(scheme: SignatureScheme) -> Vec<u8> {
     }
 }
 
+/// MD2 and MD4, bare and with RSA (RFC 6149, RFC 6150).
+const BROKEN: [ObjectIdentifier; 4] = [
+    ObjectIdentifier::new_unwrap("1.2.840.113549.2.2"),
+    ObjectIdentifier::new_unwrap("1.2.840.113549.2.4"),
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.2"),
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.3"),
+];
+
 /// What a SignerInfo's algorithms mean together. Whatever they do not say exactly is not guessed.
 pub(super) fn resolve(
     digest: &AlgorithmId<'_>,
     signature: &AlgorithmId<'_>,
 ) -> std::result::Result<SignatureScheme, SignatureState> {
+    if [&digest.oid, &signature.oid]
+        .iter()
+        .any(|oid| BROKEN.contains(oid))
+    {
+        return Err(invalid(
+            "made with MD2 or MD4, which anybody can forge: it proves nothing",
+        ));
+    }
     let Some(hash) = DigestAlgorithm::from_oid(&digest.oid) else {
         return Err(SignatureState::Unsupported(format!(
             "the digest {} is not known",

@@ -2,7 +2,7 @@
 
 use der::asn1::ObjectIdentifier;
 
-use super::attributes::{SignedAttributes, looks_like_attributes, sorted};
+use super::attributes::{self, SignedAttributes, looks_like_attributes, sorted};
 use super::{SignatureState, SignerOutcome, scheme};
 use crate::algorithm::{DigestAlgorithm, SignatureScheme};
 use crate::algorithm_id::AlgorithmId;
@@ -22,6 +22,8 @@ pub(super) struct SignerInfo<'a> {
     signed_attributes: Option<&'a [u8]>,
     algorithm: AlgorithmId<'a>,
     signature: &'a [u8],
+    /// content of the `[1] IMPLICIT SET OF`
+    unsigned_attributes: Option<&'a [u8]>,
 }
 
 impl<'a> SignerInfo<'a> {
@@ -55,7 +57,9 @@ impl<'a> SignerInfo<'a> {
         let algorithm =
             AlgorithmId::parse(cursor.expect(id::SEQUENCE, "signatureAlgorithm")?.content)?;
         let signature = cursor.expect(id::OCTET_STRING, "signature")?.content;
-        cursor.optional(id::context_constructed(1))?;
+        let unsigned_attributes = cursor
+            .optional(id::context_constructed(1))?
+            .map(|a| a.content);
         cursor.end("a SignerInfo")?;
         Ok(SignerInfo {
             id: signer_id,
@@ -63,6 +67,7 @@ impl<'a> SignerInfo<'a> {
             signed_attributes,
             algorithm,
             signature,
+            unsigned_attributes,
         })
     }
 
@@ -115,6 +120,9 @@ impl<'a> SignerInfo<'a> {
             return Err(invalid(
                 "its digest is not among the digestAlgorithms of the message",
             ));
+        }
+        if let Some(unsigned) = self.unsigned_attributes {
+            attributes::check_unsigned(unsigned)?;
         }
         let Some(attributes) = attributes.transpose()? else {
             if content.kind != ID_DATA {

@@ -12,6 +12,7 @@ use super::{SignatureState, SignerOutcome, VerifyOutcome};
 use crate::algorithm::{DigestAlgorithm, Hashers};
 use crate::cert::Certificate;
 use crate::content::ID_DATA;
+use crate::enveloped;
 use crate::error::{Error, Result};
 use crate::io::Input;
 use crate::layer::Layer;
@@ -29,10 +30,9 @@ pub fn verify(
     content: Option<&mut dyn Input>,
     candidates: &[Certificate],
 ) -> Result<VerifyOutcome> {
-    let (mut read, clear) = match open(message.pass()?)? {
-        Opened::Signed(multipart) => (read_clear(multipart)?, true),
-        Opened::Cms { headers, body, .. } => (read_cms(headers, body)?, false),
-        Opened::Other { .. } => return Err(Error::NotSigned),
+    let (mut read, clear) = match read_message(message) {
+        Err(Error::NotSigned) => return Err(not_signed(message)),
+        other => other?,
     };
     let signers = read
         .rest
@@ -45,12 +45,12 @@ pub fn verify(
         let missing = missing_digests(&signers, &read);
         if !missing.is_empty() {
             // micalg did not name what the signature uses
-            let Opened::Signed(multipart) = open(message.pass()?)? else {
+            let Opened::Signed(mut multipart) = open(message.pass()?)? else {
                 return Err(Error::InputChanged);
             };
             read.hashed
                 .digests
-                .extend(hash_clear(multipart, &missing)?.digests);
+                .extend(hash_clear(&mut multipart, &missing)?.digests);
         }
     }
     let whole = signers.iter().any(SignerInfo::needs_whole_content);
@@ -179,6 +179,29 @@ struct ReadMessage {
     rest: Rest,
 }
 
+/// The first pass, and whether the message is clear-signed.
+fn read_message(message: &mut dyn Input) -> Result<(ReadMessage, bool)> {
+    match open(message.pass()?)? {
+        Opened::Signed(multipart) => Ok((read_clear(multipart)?, true)),
+        Opened::Cms { headers, body, .. } => Ok((read_cms(headers, body)?, false)),
+        Opened::Other { .. } => Err(Error::NotSigned),
+    }
+}
+
+/// Why a message has no signature: an encrypted one that cannot be read is damaged, not unsigned.
+fn not_signed(message: &mut dyn Input) -> Error {
+    let read = message.pass().map_err(Error::from).and_then(|pass| {
+        if let Opened::Cms { body, .. } = open(pass)? {
+            enveloped::look(body)?;
+        }
+        Ok(())
+    });
+    match read {
+        Err(error @ (Error::Malformed(_) | Error::LimitExceeded { .. } | Error::Io(_))) => error,
+        _ => Error::NotSigned,
+    }
+}
+
 fn read_clear(mut multipart: MultipartSigned<'_>) -> Result<ReadMessage> {
     let headers = std::mem::take(&mut multipart.headers);
     let mut digests = multipart.micalg.clone();
@@ -191,17 +214,13 @@ fn read_clear(mut multipart: MultipartSigned<'_>) -> Result<ReadMessage> {
         // micalg is often missing or behind the times; a digest at hand spares a pass
         digests.push(DigestAlgorithm::Sha256);
     }
-    let mut hasher = ContentHasher::text(digests);
-    multipart.content(&mut |chunk| {
-        hasher.update(chunk);
-        Ok(())
-    })?;
+    let hashed = hash_clear(&mut multipart, &digests)?;
     let (signature, outside) = multipart.signature()?;
     let mut reader = SignedDataReader::open(signature.as_slice())?;
     let has_content = reader.content(&mut |_| Ok(()))?;
     Ok(ReadMessage {
         headers,
-        hashed: hasher.finish(),
+        hashed,
         announced: std::mem::take(&mut reader.announced),
         kind: reader.kind,
         has_content,
@@ -210,12 +229,15 @@ fn read_clear(mut multipart: MultipartSigned<'_>) -> Result<ReadMessage> {
     })
 }
 
-fn hash_clear(mut multipart: MultipartSigned<'_>, digests: &[DigestAlgorithm]) -> Result<Hashed> {
+fn hash_clear(multipart: &mut MultipartSigned<'_>, digests: &[DigestAlgorithm]) -> Result<Hashed> {
     let mut hasher = ContentHasher::text(digests.iter().copied());
     multipart.content(&mut |chunk| {
         hasher.update(chunk);
         Ok(())
     })?;
+    if multipart.was_stored_with_lf() {
+        hasher.forget_exact();
+    }
     Ok(hasher.finish())
 }
 
@@ -354,6 +376,10 @@ fn contradictions_of_from(outcome: &mut VerifyOutcome) {
         outcome
             .contradictions
             .push("several From fields: readers show different senders".into());
+    } else if let Some(shown) = outcome.headers.addresses_beside("From").first() {
+        outcome.contradictions.push(format!(
+            "the From field shows the address {shown}, which is not the one that the message is from"
+        ));
     } else if outcome.from.len() > outcome.signers.len() {
         outcome.contradictions.push(format!(
             "the From field names {} addresses, signed by {} only",
@@ -375,6 +401,7 @@ struct Hashed {
 
 struct ContentHasher {
     lines: Lines,
+    lines_only: bool,
     start: Vec<u8>,
     len: u64,
 }
@@ -398,6 +425,7 @@ impl ContentHasher {
     fn new(lines: Lines) -> Self {
         ContentHasher {
             lines,
+            lines_only: false,
             start: Vec::new(),
             len: 0,
         }
@@ -414,12 +442,17 @@ impl ContentHasher {
         self.len = self.len.saturating_add(chunk.len() as u64);
     }
 
+    /// The bytes are not as they were signed, only their lines are.
+    fn forget_exact(&mut self) {
+        self.lines_only = true;
+    }
+
     fn finish(self) -> Hashed {
         let digests = match self.lines {
             Lines::Exact(hashers) => hashers.finish(),
             Lines::Text(hasher) => {
                 let (mut canonical, exact) = hasher.finish();
-                canonical.extend(exact.unwrap_or_default());
+                canonical.extend(exact.filter(|_| !self.lines_only).unwrap_or_default());
                 canonical
             }
         };

@@ -13,6 +13,7 @@ mod form;
 mod headers;
 mod multipart;
 mod open;
+mod shown;
 mod transfer;
 
 /// Step sizes that put a buffer's border everywhere in a small input.

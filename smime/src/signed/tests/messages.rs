@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use super::crafted::{BODY, Crafted};
+use super::crafted::{BODY, Crafted, NULL, oid};
 use super::*;
 use crate::algorithm::{DigestAlgorithm, SignatureScheme};
+use crate::algorithm_id::encode;
+use crate::ber::{constructed, id, tlv};
+use crate::content::ID_DATA;
 use crate::error::Error;
 use crate::key::{KeyError, Signer};
 use crate::mime::Form;
@@ -44,19 +47,86 @@ fn a_second_content_beside_the_message_s_own_must_be_the_same() {
 
 #[test]
 fn what_is_not_signed_says_so() {
-    let encrypted = crate::ber::tlv(
-        0x30,
+    let envelope = |inside: &[u8]| {
+        constructed(
+            id::SEQUENCE,
+            &[
+                &tlv(id::OID, crate::content::ID_ENVELOPED_DATA.as_bytes()),
+                &tlv(0xa0, &tlv(id::SEQUENCE, inside)),
+            ],
+        )
+    };
+    let rsa = encode(&oid("1.2.840.113549.1.1.1"), NULL);
+    let recipient = constructed(
+        id::SEQUENCE,
         &[
-            &crate::ber::tlv(6, crate::content::ID_ENVELOPED_DATA.as_bytes())[..],
-            &crate::ber::tlv(0xa0, &[0x30, 0]),
-        ]
-        .concat(),
+            &tlv(id::INTEGER, &[2]),
+            &tlv(id::context(0), b"whose"),
+            &rsa,
+            &tlv(id::OCTET_STRING, &[1; 256]),
+        ],
     );
+    let aes = encode(
+        &oid("2.16.840.1.101.3.4.1.42"),
+        &tlv(id::OCTET_STRING, &[2; 16]),
+    );
+    let content = constructed(
+        id::SEQUENCE,
+        &[
+            &tlv(id::OID, ID_DATA.as_bytes()),
+            &aes,
+            &tlv(id::context(0), &[3; 16]),
+        ],
+    );
+    let version = tlv(id::INTEGER, &[2]);
+    let encrypted = envelope(&[version, tlv(id::SET, &recipient), content].concat());
     let plain = b"From: a@example.org\r\nContent-Type: text/plain\r\n\r\nhello\r\n";
     for message in [&encrypted[..], plain] {
         assert!(matches!(check(message), Err(Error::NotSigned)));
         assert!(matches!(released(message, None), Err(Error::NotSigned)));
     }
+    // encrypted, it says, and is not
+    let damaged = envelope(&[]);
+    assert!(matches!(check(&damaged), Err(Error::Malformed(_))));
+}
+
+#[test]
+fn a_from_field_that_shows_another_address_is_a_contradiction() {
+    let message = signed(Person::shared(Kind::P256), BODY, &options(SignForm::Clear));
+    for (from, fine) in [
+        ("Alice <alice@example.org>", true),
+        ("\"alice@example.org\" <alice@example.org>", true),
+        ("bob@example.org <alice@example.org>", false),
+        ("=?utf-8?q?bob=40example.org?= <alice@example.org>", false),
+        ("bob@example.org, alice@example.org", false),
+        ("bob@example.org\r\nFrom: alice@example.org", false),
+    ] {
+        let message = [format!("From: {from}\r\n").as_bytes(), &message].concat();
+        let outcome = check(&message).unwrap();
+        assert_eq!(outcome.contradictions.is_empty(), fine, "{from}");
+    }
+}
+
+#[test]
+fn text_stored_with_lf_alone_was_sent_with_crlf() {
+    let person = Person::shared(Kind::P256);
+    let unix: Vec<u8> = BODY.iter().copied().filter(|b| *b != b'\r').collect();
+    let exact = SignOptions {
+        canonicalize: false,
+        ..options(SignForm::Clear)
+    };
+    // as it is, in a message with CRLF
+    let message = signed(person, &unix, &exact);
+    assert_eq!(
+        check(&message).unwrap().signers[0].state,
+        SignatureState::Valid
+    );
+    // on its way the same message has got CRLF everywhere, which is what others hash
+    let stored: Vec<u8> = message.iter().copied().filter(|b| *b != b'\r').collect();
+    assert!(matches!(
+        check(&stored).unwrap().signers[0].state,
+        SignatureState::Invalid(_)
+    ));
 }
 
 #[test]

@@ -177,6 +177,38 @@ fn essence(hash: &[u8], algorithm: Option<&[u8]>) -> Vec<u8> {
 }
 
 #[test]
+fn attributes_are_only_where_they_belong() {
+    let with = |unsigned: Vec<u8>| Crafted {
+        unsigned: vec![unsigned],
+        ..Crafted::honest()
+    };
+    let time = tlv(id::UTC_TIME, b"260101000000Z");
+    for kind in [
+        CONTENT_TYPE,
+        MESSAGE_DIGEST,
+        SIGNING_TIME,
+        "1.2.840.113549.1.9.15",
+        "1.2.840.113549.1.9.16.2.11",
+        "1.2.840.113549.1.9.16.2.12",
+        "1.2.840.113549.1.9.16.2.47",
+    ] {
+        assert_invalid(&with(attribute(kind, &[&time])), "must not be");
+    }
+    assert_invalid(&with(vec![0x04, 0x00]), "cannot be read");
+    // a timestamp and a countersignature belong there
+    for kind in ["1.2.840.113549.1.9.16.2.14", COUNTER_SIGNATURE] {
+        let crafted = with(attribute(kind, &[&[0x30, 0]]));
+        assert_eq!(state(&crafted), SignatureState::Valid);
+    }
+    assert_invalid(
+        &Crafted::honest().with(attribute(COUNTER_SIGNATURE, &[&[0x30, 0]])),
+        "countersignature",
+    );
+}
+
+const COUNTER_SIGNATURE: &str = "1.2.840.113549.1.9.6";
+
+#[test]
 fn a_signing_certificate_attribute_binds_the_certificate() {
     let (v1, v2) = ("1.2.840.113549.1.9.16.2.12", "1.2.840.113549.1.9.16.2.47");
     let with = |kind: &str, value: Vec<u8>| Crafted::honest().with(attribute(kind, &[&value]));
@@ -304,6 +336,14 @@ fn algorithms_that_do_not_say_exactly_what_was_done_are_refused() {
         ..Crafted::honest()
     };
     assert_unsupported(&crafted, "1.3.36.3.2.1");
+    for broken in ["1.2.840.113549.2.2", "1.2.840.113549.2.4"] {
+        let crafted = Crafted {
+            digest: encode(&oid(broken), NULL),
+            ..Crafted::honest()
+        };
+        assert_invalid(&crafted, "forge");
+        assert_invalid(&algorithm("1.2.840.113549.1.1.3", NULL), "forge");
+    }
     // announced differently, or with parameters that no digest has
     for announced in [
         vec![],
