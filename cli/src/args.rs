@@ -6,8 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cert, completions, compress, config, decompress, decrypt, encrypt, man, sign, status, token,
-    verify,
+    cert, completions, compress, config, decompress, decrypt, encrypt, mail, man, sign, status,
+    token, verify,
 };
 use crate::error::Result;
 use crate::options::Options;
@@ -29,7 +29,8 @@ Examples:
   privyseal sign mail.txt -s alice@example.org -o signed.eml
   privyseal verify signed.eml
   privyseal encrypt mail.txt -r bob.pem -o secret.eml
-  privyseal decrypt secret.eml";
+  privyseal decrypt secret.eml
+  privyseal mail open received.eml";
 
 /// S/MIME with keys that stay in hardware
 ///
@@ -69,6 +70,7 @@ pub enum Command {
     Decrypt(decrypt::Args),
     Compress(compress::Args),
     Decompress(decompress::Args),
+    Mail(mail::Args),
     Token(token::Args),
     Cert(cert::Args),
     Status(status::Args),

@@ -49,6 +49,7 @@ fn run(command: Command, ui: &Ui) -> Result<Exit> {
         Command::Man(args) => args.run(),
         Command::Sign(args) => wait_for(args.run(ui)),
         Command::Verify(args) => wait_for(args.run(ui)),
+        Command::Mail(args) => wait_for(args.run(ui)),
         Command::Encrypt(args) => wait_for(args.run(ui)),
         Command::Decrypt(args) => wait_for(args.run(ui)),
         Command::Compress(args) => wait_for(args.run(ui)),

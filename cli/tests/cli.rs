@@ -52,6 +52,7 @@ fn every_command_that_needs_the_daemon_ends_with_6_and_says_what_to_do() {
         vec!["decrypt", file],
         vec!["compress", file],
         vec!["decompress", file],
+        vec!["mail", "open", file],
         vec!["token", "list"],
         vec!["token", "show"],
         vec!["token", "unlock"],
@@ -85,6 +86,8 @@ fn with_json_the_error_is_one_object_and_keeps_off_a_stdout_that_is_for_data() {
         (vec!["decrypt", "--json"], false),
         (vec!["compress", "--json"], false),
         (vec!["decompress", "--json"], false),
+        (vec!["mail", "open", "--json"], true),
+        (vec!["mail", "open", "--json", "-o", "-"], false),
         (vec!["cert", "export", "x", "--json"], false),
     ] {
         let output = run(&args);

@@ -65,7 +65,7 @@ async fn main() -> Result<(), String> {
 async fn begin() -> Result<(Arc<Service>, Connection, Arc<Config>), String> {
     let spool = config::spool_dir().map_err(|e| e.to_string())?;
     let registry = Registry::new();
-    let (config, environment) = load(registry.clone()).await?;
+    let (config, environment) = load(registry.clone(), spool.clone()).await?;
     let unlocker = Unlocker::new(
         registry.clone(),
         Handle::current(),
@@ -99,11 +99,14 @@ async fn serve(signals: &mut Signals, service: &Arc<Service>, connection: &Conne
 }
 
 /// Reads the configuration and what it points to; it may be much, and on a slow disk.
-async fn load(registry: Arc<Registry>) -> Result<(Arc<Config>, Environment), String> {
+async fn load(
+    registry: Arc<Registry>,
+    spool: PathBuf,
+) -> Result<(Arc<Config>, Environment), String> {
     let reading = tokio::task::spawn_blocking(move || {
         let config = Arc::new(config::load().map_err(|e| e.to_string())?);
-        let environment =
-            Environment::load(config.clone(), registry).map_err(|failure| failure.message)?;
+        let environment = Environment::load(config.clone(), registry, spool)
+            .map_err(|failure| failure.message)?;
         Ok((config, environment))
     });
     reading.await.map_err(|error| error.to_string())?
@@ -136,7 +139,7 @@ async fn reload(service: &Arc<Service>) {
 }
 
 async fn load_anew(service: &Service) -> Result<(), String> {
-    let (config, environment) = load(service.registry.clone()).await?;
+    let (config, environment) = load(service.registry.clone(), service.spool.clone()).await?;
     service.set_environment(environment);
     service
         .unlocker

@@ -90,7 +90,8 @@ async fn contexts_are_checked() {
             "encrypt",
             "decrypt",
             "compress",
-            "decompress"
+            "decompress",
+            "open"
         ]
     );
     assert_eq!(

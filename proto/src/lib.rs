@@ -16,7 +16,7 @@ pub type Dict = HashMap<String, zbus::OwnedVariant>;
 
 /// Well-known bus name.
 pub const BUS_NAME: &str = "org.privyseal1";
-/// Manager and Cms live here.
+/// Manager, Cms and Mail live here.
 pub const ROOT_PATH: &str = "/org/privyseal1";
 /// ObjectManager over modules, tokens and certificates on tokens.
 pub const OBJECTS_PATH: &str = "/org/privyseal1/objects";
@@ -24,7 +24,7 @@ pub const OBJECTS_PATH: &str = "/org/privyseal1/objects";
 pub const VERSION: u32 = 1;
 
 /// The interfaces as checked in: (name, XML of one `<interface>` element).
-pub const INTERFACES: [(&str, &str); 6] = [
+pub const INTERFACES: [(&str, &str); 7] = [
     (
         "org.privyseal1.Manager",
         include_str!("../xml/org.privyseal1.Manager.xml"),
@@ -44,6 +44,10 @@ pub const INTERFACES: [(&str, &str); 6] = [
     (
         "org.privyseal1.Cms",
         include_str!("../xml/org.privyseal1.Cms.xml"),
+    ),
+    (
+        "org.privyseal1.Mail",
+        include_str!("../xml/org.privyseal1.Mail.xml"),
     ),
     (
         "org.privyseal1.Job",

@@ -107,6 +107,20 @@ pub trait Cms {
     fn decrypt_bytes(&self, data: &Bytes, options: Options<'_>) -> zbus::Result<(ByteBuf, Dict)>;
 }
 
+#[proxy(
+    interface = "org.privyseal1.Mail",
+    default_service = "org.privyseal1",
+    default_path = "/org/privyseal1"
+)]
+pub trait Mail {
+    fn open(
+        &self,
+        message: Fd<'_>,
+        output: Fd<'_>,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+}
+
 #[proxy(interface = "org.privyseal1.Job", default_service = "org.privyseal1")]
 pub trait Job {
     fn cancel(&self) -> zbus::Result<()>;

@@ -76,6 +76,23 @@ impl Error {
     pub(crate) fn malformed(what: impl Into<String>) -> Self {
         Error::Malformed(what.into())
     }
+
+    /// Whether it says what is wrong with the message, and not that keys, streams or the caller were in the way. What failed
+    /// after a recipient was found is the one answer to everything, and says nothing.
+    pub fn is_of_the_message(&self) -> bool {
+        matches!(
+            self,
+            Error::Malformed(_)
+                | Error::LimitExceeded { .. }
+                | Error::NotSigned
+                | Error::NotEncrypted
+                | Error::NotCompressed
+                | Error::ContentMissing
+                | Error::UnsupportedAlgorithm(_)
+                | Error::WeakAlgorithm(_)
+                | Error::Certificate(_)
+        )
+    }
 }
 
 /// An [`Error`] that travelled through `std::io` comes back as it was.

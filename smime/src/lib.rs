@@ -9,6 +9,7 @@ pub mod compressed;
 pub mod enveloped;
 pub mod io;
 pub mod limits;
+pub mod message;
 pub mod mime;
 pub mod signed;
 pub mod verdict;

@@ -16,6 +16,14 @@ pub const RECIPIENTS: usize = 4096;
 pub const HEADERS: usize = 64 << 10;
 /// A boundary of a multipart, characters (RFC 2046 §5.1.1 says 70; some senders exceed it).
 pub const BOUNDARY: usize = 200;
+/// Layers of one message (sign, encrypt, compress), nested.
+pub const LAYERS: usize = 8;
+/// Multiparts, nested, that are looked through for S/MIME parts.
+pub const MULTIPARTS: usize = 16;
+/// S/MIME parts below the multiparts of one message.
+pub const PARTS: usize = 64;
+/// Signed parts below the multiparts of one message whose signatures are verified.
+pub const SIGNED_PARTS: usize = 8;
 /// One attribute set of a signer, bytes.
 pub const ATTRIBUTES: usize = 256 << 10;
 /// An encrypted content-encryption key, bytes.

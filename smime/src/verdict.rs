@@ -132,9 +132,17 @@ impl Reasons {
                 .push(format!("the certificate of {who} {}", path_words(error))),
         }
         if judgement.is_some_and(|j| j.sender == SenderState::Mismatch) {
-            self.bad.push(format!(
-                "the message does not say it is from {who}, who signed it"
-            ));
+            let addressed = signer
+                .certificate
+                .as_ref()
+                .is_some_and(|c| !c.emails().is_empty());
+            self.bad.push(if addressed {
+                format!("the message does not say it is from {who}, who signed it")
+            } else {
+                format!(
+                    "the certificate of {who} names no mail address: nothing ties it to the sender"
+                )
+            });
         }
     }
 }

@@ -18,13 +18,7 @@ use privyseal_tests::{World, WorldOptions};
 const LANES: usize = 4;
 
 /// Cases that wait for a feature, by feature.
-const NOT_YET: &[(&str, &[&str])] = &[(
-    "a signature below another multipart is reported in a verdict that is not good (layers)",
-    &[
-        "rub-johnny-03-mime-m2-hiding-with-html-m2-smime-mix",
-        "rub-johnny-03-mime-m4-hiding-as-attachment-m4-smime",
-    ],
-)];
+const NOT_YET: &[(&str, &[&str])] = &[];
 
 #[test]
 fn messages_of_other_implementations() {

@@ -7,11 +7,13 @@ pub mod config;
 pub mod decompress;
 pub mod decrypt;
 pub mod encrypt;
+pub mod mail;
 pub mod man;
 pub mod sign;
 pub mod status;
 pub mod token;
 mod token_watch;
+mod verdict;
 pub mod verify;
 
 use privyseal_proto::Dict;

@@ -25,7 +25,7 @@ pub struct Cms {
     service: Arc<Service>,
 }
 
-type Output = Box<dyn Write + Send>;
+pub(super) type Output = Box<dyn Write + Send>;
 
 #[interface(name = "org.privyseal1.Cms")]
 impl Cms {
@@ -338,15 +338,15 @@ impl Cms {
 }
 
 /// What a job's descriptors are opened with.
-struct Parts {
-    control: Arc<Control>,
+pub(super) struct Parts {
+    pub(super) control: Arc<Control>,
 }
 
 /// What the work gets when it begins.
-struct Work<'a> {
-    environment: &'a Environment,
-    options: &'a Options,
-    unlock: Unlock<'a>,
+pub(super) struct Work<'a> {
+    pub(super) environment: &'a Environment,
+    pub(super) options: &'a Options,
+    pub(super) unlock: Unlock<'a>,
 }
 
 impl Cms {
@@ -355,7 +355,7 @@ impl Cms {
     }
 
     /// `open` looks at descriptors: its errors answer the call itself. What it gives runs as the job.
-    async fn job<F>(
+    pub(super) async fn job<F>(
         &self,
         kind: &'static str,
         description: &str,
@@ -394,7 +394,7 @@ impl Cms {
             }
             let environment = service.environment();
             let interactive = caller.interactive(options.interactive);
-            if call == Call::Decrypt {
+            if matches!(call, Call::Decrypt | Call::Open) {
                 service.pause(job, service.throttled(&caller))?;
             }
             let result = work(Work {
@@ -520,7 +520,7 @@ fn brings_files(option: &OwnedVariant) -> bool {
 }
 
 /// A message for several passes; /dev/null is an empty one.
-fn source(
+pub(super) fn source(
     fd: zbus::OwnedFd,
     control: &Arc<Control>,
     spool: &std::path::Path,
@@ -534,7 +534,7 @@ fn sink(fd: zbus::OwnedFd, control: &Arc<Control>) -> Result<Output, Failure> {
     Ok(descriptor::output(OwnedFd::from(fd), control)?.unwrap_or_else(|| Box::new(io::sink())))
 }
 
-fn flushed(output: &mut Output, results: Dict) -> Result<Dict, Failure> {
+pub(super) fn flushed(output: &mut Output, results: Dict) -> Result<Dict, Failure> {
     output.flush().map_err(|error| {
         let name = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorName::NoSpace,

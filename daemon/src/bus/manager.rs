@@ -101,6 +101,7 @@ impl Manager {
             "decrypt",
             "compress",
             "decompress",
+            "open",
         ]
         .map(str::to_owned)
         .to_vec()

@@ -23,6 +23,7 @@ use crate::unlock::Unlocker;
 mod certificate;
 mod cms;
 mod job;
+mod mail;
 mod manager;
 mod module;
 mod objects;
@@ -179,6 +180,7 @@ pub async fn serve(service: &Arc<Service>) -> zbus::Result<Connection> {
     let connection = zbus::connection::Builder::session()
         .serve_at(ROOT_PATH, manager::Manager::new(service.clone()))
         .serve_at(ROOT_PATH, cms::Cms::new(service.clone()))
+        .serve_at(ROOT_PATH, mail::Mail::new(service.clone()))
         .serve_at(OBJECTS_PATH, ObjectManager)
         .build()
         .await?;

@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 
 use privyseal_proto::{Dict, ErrorName, Failure};
-use privyseal_smime::{Certificate, Cipher, EncryptOptions, EncryptResult, Form, Input};
+use privyseal_smime::{
+    Certificate, Cipher, DecryptOutcome, EncryptOptions, EncryptResult, Form, Input,
+};
 
 use super::results::Results;
 use super::select::{self, Recipient};
@@ -42,6 +44,23 @@ pub fn decrypt(
     let opener = key::TokenOpener::new(env.registry.certificates(), &env.people, unlock);
     let opened = privyseal_smime::decrypt(message, &opener, output).map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;
+    let warnings = warnings(&opened);
+    Ok(Results::new()
+        .with("cipher", opened.cipher)
+        .with("authenticated", opened.authenticated)
+        .with("key_management", opened.key_management)
+        .with(
+            "certificate",
+            format!("sha256:{}", opened.certificate.sha256_hex()),
+        )
+        .with("weak", opened.weak)
+        .with("recipients", opened.recipients)
+        .with("warnings", warnings)
+        .into_dict())
+}
+
+/// What to tell a person of an encrypted layer.
+pub fn warnings(opened: &DecryptOutcome) -> Vec<String> {
     let mut warnings: Vec<String> = Vec::new();
     if !opened.authenticated {
         warnings.push(format!(
@@ -55,18 +74,7 @@ pub fn decrypt(
                 .to_owned(),
         );
     }
-    Ok(Results::new()
-        .with("cipher", opened.cipher)
-        .with("authenticated", opened.authenticated)
-        .with("key_management", opened.key_management)
-        .with(
-            "certificate",
-            format!("sha256:{}", opened.certificate.sha256_hex()),
-        )
-        .with("weak", opened.weak)
-        .with("recipients", opened.recipients)
-        .with("warnings", warnings)
-        .into_dict())
+    warnings
 }
 
 /// The caller's cipher, else the configuration's.

@@ -1,4 +1,4 @@
-//! The work itself, on a blocking thread: sign, verify, encrypt, decrypt, compress, decompress. Knows tokens and certificates, not D-Bus objects.
+//! The work itself, on a blocking thread: sign, verify, open, encrypt, decrypt, compress, decompress. Knows tokens and certificates, not D-Bus objects.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -18,6 +18,7 @@ pub mod compress;
 mod encrypt;
 mod failure;
 mod key;
+mod open;
 mod options;
 mod results;
 mod select;
@@ -47,6 +48,8 @@ pub struct Environment {
     anchors: Anchors,
     /// CA certificates of the configuration
     intermediates: Vec<Certificate>,
+    /// where what is inside a layer is held, encrypted
+    spool: PathBuf,
     /// people's certificates of the configuration
     people: Vec<Certificate>,
     crls: Vec<Vec<u8>>,
@@ -56,7 +59,11 @@ pub struct Environment {
 
 impl Environment {
     /// Reads anchors, CRLs, intermediates and people's certificates of the configuration.
-    pub fn load(config: Arc<Config>, registry: Arc<Registry>) -> Result<Self, Failure> {
+    pub fn load(
+        config: Arc<Config>,
+        registry: Arc<Registry>,
+        spool: PathBuf,
+    ) -> Result<Self, Failure> {
         let bad = |error: privyseal_pki::Error| {
             let reason = std::error::Error::source(&error)
                 .map(|s| format!(": {s}"))
@@ -82,6 +89,7 @@ impl Environment {
             people: certificates(&config.pki.certificates)?,
             crls: read_crls(&config.trust.crls)?,
             revocation,
+            spool,
             judged: Mutex::new(HashMap::new()),
             config,
             registry,
@@ -123,6 +131,17 @@ impl Environment {
         output: Option<&mut dyn Write>,
     ) -> Result<Dict, Failure> {
         verify::verify(self, o, message, content, output)
+    }
+
+    /// All layers of a message, one verdict; `output` gets the message inside.
+    pub fn open(
+        &self,
+        o: &Options,
+        unlock: Unlock<'_>,
+        message: &mut dyn Input,
+        output: Option<&mut dyn Write>,
+    ) -> Result<Dict, Failure> {
+        open::open(self, o, Some(unlock), message, None, output)
     }
 
     pub fn encrypt(

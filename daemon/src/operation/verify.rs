@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use privyseal_pki::{Anchors, ChainState, PathOutcome, PathQuery, Usage};
+use privyseal_pki::{Anchors, ChainState, PathOutcome, PathQuery, Purpose, Usage};
 use privyseal_proto::{Dict, ErrorName, Failure};
 use privyseal_smime::verdict::{self, SenderState, SignerJudgement, Verdict};
 use privyseal_smime::{
@@ -10,7 +10,7 @@ use privyseal_smime::{
 };
 
 use super::results::Results;
-use super::{Environment, Options, failure, now, rfc3339};
+use super::{Environment, Options, failure, now, open, rfc3339};
 
 pub fn verify(
     env: &Environment,
@@ -19,74 +19,30 @@ pub fn verify(
     mut content: Option<&mut dyn Input>,
     output: Option<&mut dyn Write>,
 ) -> Result<Dict, Failure> {
-    let tokens = env.registry.certificates();
-    let candidates: Vec<Certificate> = o
-        .untrusted
-        .iter()
-        .chain(&env.people)
-        .chain(&env.intermediates)
-        .chain(tokens.iter().map(|own| &own.certificate))
-        .cloned()
-        .collect();
+    let candidates = candidates(env, o);
     let outcome = match privyseal_smime::verify(message, reborrow(&mut content), &candidates) {
         Ok(outcome) => outcome,
+        // what is inside a compressed layer, or below a multipart, may be
+        Err(Error::NotSigned) => {
+            let (keys, content) = (None, None);
+            return open::open(env, o, keys, message, content, output);
+        }
         Err(error) => return without_outcome(error),
     };
-    let paths: Vec<Option<PathOutcome>> = outcome
-        .signers
-        .iter()
-        .map(|s| {
-            s.certificate
-                .as_ref()
-                .map(|leaf| check(env, o, leaf, Usage::Sign, &outcome))
-        })
-        .collect();
-    let senders = senders(o, &outcome);
-    let judgements: Vec<SignerJudgement> = paths
-        .iter()
-        .zip(senders)
-        .map(|(path, sender)| SignerJudgement {
-            chain: path.as_ref().map_or(ChainState::Unknown, |p| p.chain),
-            chain_error: path.as_ref().and_then(|p| p.error.clone()),
-            sender,
-        })
-        .collect();
-    let (mut verdict, mut reasons) = verdict::judge(&outcome, &judgements);
-    let unnamed = judgements
-        .iter()
-        .any(|j| j.sender == SenderState::NotChecked);
-    if verdict == Verdict::Good
-        && unnamed
-        && o.sender.is_none()
-        && outcome.headers.count("From") > 0
-    {
-        verdict = Verdict::Unknown;
-        reasons.insert(
-            0,
-            "the signer's certificate names no mail address: nothing ties it to the sender".into(),
-        );
-    }
-
+    let judged = judge(env, o, &outcome);
     let mut written = None;
     if let Some(output) = output
-        && (verdict == Verdict::Good || o.even_if_bad)
+        && (judged.verdict == Verdict::Good || o.even_if_bad)
     {
         let bytes =
             privyseal_smime::release(message, content, output).map_err(failure::of_smime)?;
         output.flush().map_err(failure::of_io)?;
         written = Some(bytes);
     }
-    let signatures = outcome
-        .signers
-        .iter()
-        .zip(&paths)
-        .zip(&judgements)
-        .map(|((signer, path), judgement)| signature(signer, path.as_ref(), judgement))
-        .collect();
     Ok(Results::new()
-        .with("verdict", verdict.name())
-        .with("reasons", reasons)
-        .with_list("signatures", signatures)
+        .with("verdict", judged.verdict.name())
+        .with("reasons", judged.reasons)
+        .with_list("signatures", judged.signatures)
         .with_list("layers", outcome.layers.iter().map(layer).collect())
         .with("content_written", written.is_some())
         .with("content_length", outcome.content_len)
@@ -94,7 +50,62 @@ pub fn verify(
         .into_dict())
 }
 
-fn warnings(outcome: &VerifyOutcome) -> Vec<String> {
+/// Certificates that may be a signer's, beside those that a message brings along.
+pub(super) fn candidates(env: &Environment, o: &Options) -> Vec<Certificate> {
+    let tokens = env.registry.certificates();
+    o.untrusted
+        .iter()
+        .chain(&env.people)
+        .chain(&env.intermediates)
+        .chain(tokens.iter().map(|own| &own.certificate))
+        .cloned()
+        .collect()
+}
+
+/// What is to be said of one SignedData.
+pub(super) struct Judged {
+    pub verdict: Verdict,
+    pub reasons: Vec<String>,
+    /// one for each signer
+    pub signatures: Vec<Results>,
+}
+
+/// Cryptography, certificate paths and senders together.
+pub(super) fn judge(env: &Environment, o: &Options, outcome: &VerifyOutcome) -> Judged {
+    let paths: Vec<Option<PathOutcome>> = outcome
+        .signers
+        .iter()
+        .map(|s| {
+            s.certificate
+                .as_ref()
+                .map(|leaf| check(env, o, leaf, Usage::Sign, outcome))
+        })
+        .collect();
+    let judgements: Vec<SignerJudgement> = paths
+        .iter()
+        .zip(senders(o, outcome))
+        .map(|(path, sender)| SignerJudgement {
+            chain: path.as_ref().map_or(ChainState::Unknown, |p| p.chain),
+            chain_error: path.as_ref().and_then(|p| p.error.clone()),
+            sender,
+        })
+        .collect();
+    let (verdict, reasons) = verdict::judge(outcome, &judgements);
+    let signatures = outcome
+        .signers
+        .iter()
+        .zip(&paths)
+        .zip(&judgements)
+        .map(|((signer, path), judgement)| signature(signer, path.as_ref(), judgement))
+        .collect();
+    Judged {
+        verdict,
+        reasons,
+        signatures,
+    }
+}
+
+pub(super) fn warnings(outcome: &VerifyOutcome) -> Vec<String> {
     let outside = "there is text before or after the signed part: nobody signed it, and it is no part of the content";
     if outcome.text_outside {
         vec![outside.into()]
@@ -111,7 +122,7 @@ fn reborrow<'a>(content: &'a mut Option<&mut dyn Input>) -> Option<&'a mut dyn I
 }
 
 /// What cannot be parsed has a verdict too; failing streams have none.
-fn without_outcome(error: Error) -> Result<Dict, Failure> {
+pub(super) fn without_outcome(error: Error) -> Result<Dict, Failure> {
     let verdict = match &error {
         Error::NotSigned | Error::NotEncrypted => Verdict::NotSigned,
         Error::ContentMissing
@@ -122,10 +133,7 @@ fn without_outcome(error: Error) -> Result<Dict, Failure> {
         | Error::Certificate(_) => Verdict::Bad,
         _ => return Err(failure::of_smime(error)),
     };
-    let reason = match error {
-        Error::ContentMissing => format!("{error}: name it (--content FILE)"),
-        _ => error.to_string(),
-    };
+    let reason = words(&error);
     Ok(Results::new()
         .with("verdict", verdict.name())
         .with("reasons", vec![reason])
@@ -133,6 +141,14 @@ fn without_outcome(error: Error) -> Result<Dict, Failure> {
         .with_list("layers", Vec::new())
         .with("content_written", false)
         .into_dict())
+}
+
+/// What is wrong with a message, and what to do about it.
+pub(super) fn words(error: &Error) -> String {
+    match error {
+        Error::ContentMissing => format!("{error}: name it (--content FILE)"),
+        _ => error.to_string(),
+    }
 }
 
 /// The certificate's path, by the caller's rules where it gave some (design rule 12: nothing is kept of it).
@@ -170,13 +186,14 @@ fn anchors<'a>(env: &'a Environment, o: &'a Options) -> &'a Anchors {
 /// Whether the signers speak for who the message says it is from, one answer a signer.
 ///
 /// Stricter than RFC 8550 §3, which is content with Sender: a reader is shown From, so each address of From must be one of a
-/// signer's whose signature holds (design rule 10). A certificate without addresses cannot be compared.
+/// signer's whose signature holds (design rule 10), and a letter that names nobody, or shows another address than the one it is
+/// from, matches nobody. A certificate without addresses speaks for no sender of mail; for other purposes it is not compared.
 fn senders(o: &Options, outcome: &VerifyOutcome) -> Vec<SenderState> {
-    let claimed: Vec<String> = match &o.sender {
-        Some(sender) => vec![sender.clone()],
-        None => outcome.from.clone(),
+    let headers = &outcome.headers;
+    let (claimed, from): (Vec<String>, bool) = match &o.sender {
+        Some(sender) => (vec![sender.clone()], false),
+        None => (outcome.from.clone(), headers.are_of_a_letter()),
     };
-    let from = o.sender.is_none() && outcome.headers.count("From") > 0;
     let speaks = |signer: &SignerOutcome, address: &String| {
         let certificate = signer.certificate.as_ref();
         certificate.is_some_and(|c| privyseal_pki::sender_matches(c, std::slice::from_ref(address)))
@@ -191,18 +208,20 @@ fn senders(o: &Options, outcome: &VerifyOutcome) -> Vec<SenderState> {
         .iter()
         .all(|address| holding().any(|signer| speaks(signer, address)));
     // names of groups are text that looks like a sender (RFC 6854); a From without anyone in it names nobody
-    let odd = from && (claimed.is_empty() || outcome.headers.get("From").is_some_and(has_group));
+    let odd = from
+        && (claimed.is_empty()
+            || headers.count("From") > 1
+            || !headers.addresses_beside("From").is_empty()
+            || headers.get("From").is_some_and(has_group));
     let state = |signer: &SignerOutcome| {
-        let addressed = signer
-            .certificate
-            .as_ref()
-            .is_some_and(|c| !c.emails().is_empty());
+        let Some(certificate) = &signer.certificate else {
+            return SenderState::NotChecked;
+        };
+        let elsewhere = certificate.emails().is_empty() && o.purpose == Purpose::Any;
         let mine = claimed.iter().any(|address| speaks(signer, address));
-        if odd {
-            SenderState::Mismatch
-        } else if claimed.is_empty() || !addressed {
+        if elsewhere || (claimed.is_empty() && !odd) {
             SenderState::NotChecked
-        } else if mine && (all_spoken_for || signer.state != SignatureState::Valid) {
+        } else if !odd && mine && (all_spoken_for || signer.state != SignatureState::Valid) {
             SenderState::Match
         } else {
             SenderState::Mismatch
@@ -279,7 +298,7 @@ fn signature(
         .with("steps", path.map(|p| p.steps.clone()).unwrap_or_default())
 }
 
-fn layer(layer: &Layer) -> Results {
+pub(super) fn layer(layer: &Layer) -> Results {
     Results::new()
         .with("kind", layer.kind)
         .with_some("cipher", layer.cipher.clone())

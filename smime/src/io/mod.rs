@@ -9,7 +9,9 @@ use std::os::unix::fs::FileExt;
 use crate::error::Result;
 
 mod file;
+mod held;
 mod memory;
+mod part;
 mod spool;
 mod stream;
 
@@ -17,7 +19,9 @@ mod stream;
 mod tests;
 
 pub use file::FileInput;
+pub use held::HeldInput;
 pub use memory::MemoryInput;
+pub(crate) use part::PartInput;
 pub use stream::StreamInput;
 
 /// A message that can be read from its start several times.

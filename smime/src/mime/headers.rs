@@ -1,5 +1,7 @@
 //! Header fields (RFC 5322 §2.2): one section, read within its limit and unfolded.
 
+use std::io::Read;
+
 use super::source::Source;
 use super::{address, parameters, shown};
 use crate::error::{Error, Result};
@@ -159,6 +161,40 @@ impl Headers {
             .map(|(name, value)| (name, text(value)))
             .collect();
         Ok(Some((Headers { fields }, at)))
+    }
+}
+
+/// The fields of a message's header section that `wanted` takes by their names, as they lie there.
+///
+/// # Errors
+/// [`Error::LimitExceeded`] beyond [`HEADERS`] bytes, those of the input.
+pub(crate) fn letter_fields(
+    message: Box<dyn Read + Send + '_>,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<u8>> {
+    let mut source = Source::new(message);
+    let (mut all, mut at, mut taken) = (Vec::new(), 0usize, false);
+    loop {
+        let line = line_ahead(&mut source, at, HEADERS)?;
+        let text = without_line_end(line);
+        if at > HEADERS {
+            return Err(too_long());
+        }
+        at = at.saturating_add(line.len());
+        let continues = matches!(text.first(), Some(b' ' | b'\t'));
+        if continues && taken {
+            all.extend_from_slice(line);
+        } else if let Some((name, _)) = field(text).filter(|_| !continues) {
+            taken = wanted(&name);
+            if taken {
+                all.extend_from_slice(line);
+            }
+        } else if text.is_empty() && (!all.is_empty() || line.is_empty()) {
+            return Ok(all);
+        } else {
+            // a "From " line of a mailbox, blank lines before the first field
+            taken = false;
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod open;
 mod parameters;
 mod shown;
 mod source;
+mod structure;
 mod transfer;
 
 #[cfg(test)]
@@ -26,6 +27,8 @@ mod tests;
 
 pub use canonical::{CanonicalReader, CrlfHasher};
 pub use form::{CmsWriter, Form, MediaType};
+pub(crate) use headers::letter_fields;
 pub use headers::{ContentType, Headers};
 pub use multipart::MultipartSigned;
 pub use open::{Opened, open};
+pub(crate) use structure::{Part, Parts, Structure};

@@ -89,17 +89,7 @@ fn entity<'a>(headers: Headers, body: Source<'a>) -> Result<Opened<'a>> {
     }
     let content_type = headers.content_type();
     let media_type = content_type.as_ref().map_or("", |t| t.media_type.as_str());
-    let cms = match media_type {
-        "application/pkcs7-mime" | "application/x-pkcs7-mime" => true,
-        "application/octet-stream" => headers.file_name().is_some_and(|name| {
-            let name = name.to_ascii_lowercase();
-            [".p7m", ".p7s", ".p7z", ".p7c"]
-                .iter()
-                .any(|end| name.ends_with(end))
-        }),
-        other => is_signature(other),
-    };
-    if cms {
+    if is_cms(&headers) {
         return Ok(Opened::Cms {
             form: Form::Smime,
             body: transfer::decode(&headers, body)?,
@@ -126,14 +116,29 @@ fn entity<'a>(headers: Headers, body: Source<'a>) -> Result<Opened<'a>> {
     })
 }
 
+/// Whether an entity is a CMS object, by its media type or its file name (RFC 8551 §3.2).
+pub(super) fn is_cms(headers: &Headers) -> bool {
+    let content_type = headers.content_type();
+    match content_type.as_ref().map_or("", |t| t.media_type.as_str()) {
+        "application/pkcs7-mime" | "application/x-pkcs7-mime" => true,
+        "application/octet-stream" => headers.file_name().is_some_and(|name| {
+            let name = name.to_ascii_lowercase();
+            [".p7m", ".p7s", ".p7z", ".p7c"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        }),
+        other => is_signature(other),
+    }
+}
+
 /// The protocol of S/MIME, or none named.
-fn is_smime(content_type: &ContentType) -> bool {
+pub(super) fn is_smime(content_type: &ContentType) -> bool {
     content_type
         .parameter("protocol")
         .is_none_or(|protocol| is_signature(&protocol.trim().to_ascii_lowercase()))
 }
 
-fn boundary(content_type: &ContentType) -> Result<String> {
+pub(super) fn boundary(content_type: &ContentType) -> Result<String> {
     let mut all = content_type
         .parameters
         .iter()

@@ -5,15 +5,54 @@
 use crate::ber::Reader;
 use crate::content::{self, ID_AUTH_ENVELOPED_DATA, ID_ENVELOPED_DATA};
 use crate::layer::Layer;
-use crate::mime::{Opened, open};
+use crate::mime::{Opened, Part, Parts, Structure, open};
 
-/// How much of the content is looked at: all headers that an entity may have, and the beginning of what follows.
+/// How much of the content is looked at as a layer: all headers that an entity may have, and the beginning of what follows.
 pub(super) const LOOKED_AT: usize = crate::limits::HEADERS + 4096;
 
-/// The encrypted layer that the signed content begins with, from its first [`LOOKED_AT`] bytes.
+/// Looks at signed content while it is hashed.
+pub(super) struct Look {
+    structure: Structure,
+}
+
+/// What is encrypted in signed content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Encrypted {
+    /// parts of it
+    pub(super) parts: usize,
+    /// there is more than was looked at
+    pub(super) unseen: bool,
+}
+
+impl Look {
+    pub(super) fn new() -> Self {
+        Look {
+            structure: Structure::of_entity(),
+        }
+    }
+
+    pub(super) fn update(&mut self, content: &[u8]) {
+        self.structure.update(content);
+    }
+
+    pub(super) fn finish(self) -> Encrypted {
+        let Parts { parts, more } = self.structure.finish();
+        Encrypted {
+            parts: parts.iter().filter(|part| is_encrypted(part)).count(),
+            unseen: more,
+        }
+    }
+}
+
+/// Whether a part is ciphertext; one that cannot be told is taken for it.
+pub(crate) fn is_encrypted(part: &Part) -> bool {
+    !part.clear && !matches!(encrypted_layer(&part.start), Ok(None))
+}
+
+/// The encrypted layer that an entity begins with, from its first [`LOOKED_AT`] bytes.
 ///
 /// # Errors
-/// Why the content's own headers cannot be read, in words.
+/// Why the entity's headers cannot be read, in words.
 pub(super) fn encrypted_layer(start: &[u8]) -> Result<Option<Layer>, String> {
     let body = match open(Box::new(start)) {
         Ok(Opened::Cms { body, .. }) => body,

@@ -19,6 +19,7 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use inside::is_encrypted;
 pub use sign::sign;
 pub use verify::{release, verify};
 
@@ -122,6 +123,8 @@ pub struct VerifyOutcome {
     /// There is text before or after the parts of the multipart/signed, other than the usual notice. It is no part of the
     /// message (RFC 2046 §5.1.1) and nobody signed it.
     pub text_outside: bool,
+    /// There is content, of the type id-data, that may be an entity with more inside.
+    pub carries_mail: bool,
     /// bytes of content that were judged
     pub content_len: u64,
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use der::asn1::ObjectIdentifier;
 
 use super::attributes::START;
-use super::inside::{LOOKED_AT, encrypted_layer};
+use super::inside::{Encrypted, LOOKED_AT, Look, encrypted_layer};
 use super::signed_data::{Rest, SignedDataReader};
 use super::signer::{Content, SignerInfo};
 use super::{SignatureState, SignerOutcome, VerifyOutcome};
@@ -69,10 +69,11 @@ pub fn verify(
         _ => None,
     };
     let named = named(&signers, &read.rest.certificates, candidates)?;
-    let inside = match &given {
-        Some(given) if !clear && !read.has_content => encrypted_layer(&given.start),
-        _ => encrypted_layer(&read.hashed.start),
+    let shown = match &given {
+        Some(given) if !clear && !read.has_content => given,
+        _ => &read.hashed,
     };
+    let (inside, encrypted) = (encrypted_layer(&shown.start), shown.encrypted);
     let judge = |hashed: &Hashed| judge_all(&signers, &named, &read, hashed);
     let (judged, content_len) = match given {
         Some(given) if clear || read.has_content => {
@@ -104,6 +105,7 @@ pub fn verify(
         contradictions: Vec::new(),
         reservations: Vec::new(),
         text_outside: read.outside,
+        carries_mail: !certs_only && read.kind == ID_DATA,
         content_len,
     };
     if clear && read.has_content {
@@ -123,15 +125,24 @@ pub fn verify(
             .reservations
             .push(format!("what was signed cannot be looked at ({why})")),
     }
+    if encrypted.parts > 0 {
+        outcome.reservations.push(
+            "a part of what was signed is ciphertext: the signature says nothing about what is in it"
+                .into(),
+        );
+    }
+    if encrypted.unseen {
+        outcome
+            .reservations
+            .push("what was signed has more parts, or deeper ones, than are looked at".into());
+    }
     if !certs_only && read.kind != ID_DATA {
         outcome.contradictions.push(format!(
             "what was signed is no mail but content of the type {}",
             read.kind
         ));
     }
-    if !outcome.signers.is_empty() {
-        contradictions_of_from(&mut outcome);
-    }
+    outcome.judge_from();
     Ok(outcome)
 }
 
@@ -190,7 +201,7 @@ fn read_message(message: &mut dyn Input) -> Result<(ReadMessage, bool)> {
 
 /// Why a message has no signature: an encrypted one that cannot be read is damaged, not unsigned.
 fn not_signed(message: &mut dyn Input) -> Error {
-    let read = message.pass().map_err(Error::from).and_then(|pass| {
+    let read = message.pass().and_then(|pass| {
         if let Opened::Cms { body, .. } = open(pass)? {
             enveloped::look(body)?;
         }
@@ -370,22 +381,34 @@ fn judge_all(
         .collect()
 }
 
-/// One message has one author whom the signature speaks for (RFC 9787, design rule 10).
-fn contradictions_of_from(outcome: &mut VerifyOutcome) {
-    if outcome.headers.count("From") > 1 {
-        outcome
-            .contradictions
-            .push("several From fields: readers show different senders".into());
-    } else if let Some(shown) = outcome.headers.addresses_beside("From").first() {
-        outcome.contradictions.push(format!(
-            "the From field shows the address {shown}, which is not the one that the message is from"
-        ));
-    } else if outcome.from.len() > outcome.signers.len() {
-        outcome.contradictions.push(format!(
-            "the From field names {} addresses, signed by {} only",
-            outcome.from.len(),
-            outcome.signers.len()
-        ));
+impl VerifyOutcome {
+    /// Judges as what a letter with these headers consists of, in the place of its own.
+    pub(crate) fn for_letter(&mut self, headers: &Headers) {
+        self.headers = headers.clone();
+        self.from = headers.addresses("From");
+        self.sender = headers.addresses("Sender");
+        self.judge_from();
+    }
+
+    /// One message has one author whom the signature speaks for (RFC 9787, design rule 10).
+    fn judge_from(&mut self) {
+        if self.signers.is_empty() {
+            return;
+        }
+        if self.headers.count("From") > 1 {
+            self.contradictions
+                .push("several From fields: readers show different senders".into());
+        } else if let Some(shown) = self.headers.addresses_beside("From").first() {
+            self.contradictions.push(format!(
+                "the From field shows the address {shown}, which is not the one that the message is from"
+            ));
+        } else if self.from.len() > self.signers.len() {
+            self.contradictions.push(format!(
+                "the From field names {} addresses, signed by {} only",
+                self.from.len(),
+                self.signers.len()
+            ));
+        }
     }
 }
 
@@ -394,6 +417,7 @@ fn contradictions_of_from(outcome: &mut VerifyOutcome) {
 struct Hashed {
     digests: Vec<(DigestAlgorithm, Vec<u8>)>,
     start: Vec<u8>,
+    encrypted: Encrypted,
     len: u64,
     /// the content itself, where a signature covers it and it is not too long
     whole: Option<Vec<Vec<u8>>>,
@@ -402,6 +426,7 @@ struct Hashed {
 struct ContentHasher {
     lines: Lines,
     lines_only: bool,
+    look: Look,
     start: Vec<u8>,
     len: u64,
 }
@@ -426,6 +451,7 @@ impl ContentHasher {
         ContentHasher {
             lines,
             lines_only: false,
+            look: Look::new(),
             start: Vec::new(),
             len: 0,
         }
@@ -436,6 +462,7 @@ impl ContentHasher {
             Lines::Exact(hashers) => hashers.update(chunk),
             Lines::Text(hasher) => hasher.update(chunk),
         }
+        self.look.update(chunk);
         let room = LOOKED_AT.saturating_sub(self.start.len()).min(chunk.len());
         self.start
             .extend_from_slice(chunk.get(..room).unwrap_or(&[]));
@@ -459,6 +486,7 @@ impl ContentHasher {
         Hashed {
             digests,
             start: self.start,
+            encrypted: self.look.finish(),
             len: self.len,
             whole: None,
         }

@@ -14,6 +14,7 @@ mod headers;
 mod multipart;
 mod open;
 mod shown;
+mod structure;
 mod transfer;
 
 /// Step sizes that put a buffer's border everywhere in a small input.

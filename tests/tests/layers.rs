@@ -1,0 +1,279 @@
+//! Messages with layers in every order through `mail open` and `verify`: one verdict, the message inside, nothing good that is
+//! only partly so (RFC 9787, design rule 10).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+use privyseal_tests::{Run, World};
+use serde_json::Value;
+
+const LETTER: &str = "From: alice@example.org\r\nTo: bob@example.org\r\nSubject: layers\r\n";
+const ENTITY: &str = "Content-Type: text/plain\r\n\r\nhello\r\n";
+
+struct Seen {
+    value: Value,
+    code: i32,
+}
+
+impl Seen {
+    fn of(run: &Run) -> Self {
+        let value = serde_json::from_slice(&run.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {}{}", run.text(), run.stderr));
+        Seen {
+            value,
+            code: run.code,
+        }
+    }
+
+    fn verdict(&self) -> &str {
+        self.value["verdict"].as_str().unwrap()
+    }
+
+    fn layers(&self) -> Vec<&str> {
+        let layers = self.value["layers"].as_array().unwrap();
+        layers.iter().map(|l| l["kind"].as_str().unwrap()).collect()
+    }
+
+    fn reasons(&self) -> String {
+        self.value["reasons"].to_string()
+    }
+}
+
+fn world() -> World {
+    let world = World::new();
+    world.unlock();
+    world
+}
+
+/// Runs a step of making a message: `entity.eml` becomes `entity.eml` in one more layer.
+fn wrap(world: &World, step: &str) {
+    let me = world.token_file("me-rsa-sign.pem").display().to_string();
+    let to = world.token_file("me-rsa-encrypt.pem").display().to_string();
+    let input = world.path("entity.eml").display().to_string();
+    let args: Vec<&str> = match step {
+        "clear" => vec!["sign", "-s", &me],
+        "opaque" => vec!["sign", "-s", &me, "--form", "opaque"],
+        "encrypt" => vec!["encrypt", "-r", &to],
+        "cbc" => vec!["encrypt", "-r", &to, "--cipher", "aes256-cbc"],
+        "compress" => vec!["compress"],
+        other => panic!("{other}"),
+    };
+    let run = world.privyseal(args.into_iter().chain([input.as_str(), "-o", &input]));
+    assert_eq!(run.code, 0, "{step}: {}", run.stderr);
+}
+
+fn made(world: &World, steps: &[&str]) -> Vec<u8> {
+    world.write("entity.eml", ENTITY.as_bytes());
+    for step in steps {
+        wrap(world, step);
+    }
+    std::fs::read(world.path("entity.eml")).unwrap()
+}
+
+fn open(world: &World, message: &[u8], more: &[&str]) -> Seen {
+    world.write("message.eml", message);
+    let message = world.path("message.eml").display().to_string();
+    let args = ["mail", "open", "--json", "--batch", &message];
+    Seen::of(&world.privyseal(args.into_iter().chain(more.iter().copied())))
+}
+
+fn verify(world: &World, message: &[u8]) -> Seen {
+    world.write("message.eml", message);
+    let message = world.path("message.eml").display().to_string();
+    Seen::of(&world.privyseal(["verify", "--json", &message]))
+}
+
+#[test]
+fn every_order_of_layers_has_one_verdict_and_the_message_inside() {
+    let world = world();
+    let good = ["clear", "opaque"];
+    let mut cells = 0;
+    let mut cell = |steps: &[&str], verdict: &str, code: i32| {
+        let message = [LETTER.as_bytes(), &made(&world, steps)].concat();
+        let inside = world.path("inside.eml").display().to_string();
+        let _ = std::fs::remove_file(&inside);
+        let seen = open(&world, &message, &["-o", &inside]);
+        assert_eq!(seen.verdict(), verdict, "{steps:?}: {}", seen.value);
+        assert_eq!(seen.code, code, "{steps:?}");
+        let expected: Vec<&str> = steps
+            .iter()
+            .rev()
+            .map(|step| match *step {
+                "clear" | "opaque" => "signed",
+                "encrypt" => "auth-enveloped",
+                "cbc" => "enveloped",
+                _ => "compressed",
+            })
+            .collect();
+        assert_eq!(seen.layers(), expected, "{steps:?}");
+        let written = std::fs::read_to_string(&inside).unwrap();
+        assert_eq!(
+            written.replace("MIME-Version: 1.0\r\n", ""),
+            format!("{LETTER}{ENTITY}"),
+            "{steps:?}"
+        );
+        assert_eq!(
+            seen.value["warnings"]
+                .to_string()
+                .contains("does not authenticate"),
+            steps.contains(&"cbc"),
+            "{steps:?}: {}",
+            seen.value
+        );
+        cells += 1;
+    };
+    for signed in good {
+        cell(&[signed], "good", 0);
+        cell(&[signed, "encrypt"], "good", 0);
+        cell(&[signed, "cbc"], "good", 0);
+        cell(&["compress", signed], "good", 0);
+        cell(&[signed, "compress"], "good", 0);
+        cell(&[signed, "compress", "encrypt"], "good", 0);
+        // RFC 2634 §1.1: signed, encrypted, signed again
+        for outer in good {
+            cell(&[signed, "encrypt", outer], "good", 0);
+        }
+        // whoever signs ciphertext says nothing of what is in it
+        cell(&["encrypt", signed], "unknown", 3);
+    }
+    cell(&["encrypt"], "not-signed", 0);
+    cell(&["cbc"], "not-signed", 0);
+    cell(&["compress"], "not-signed", 0);
+    cell(&["clear", "encrypt", "encrypt", "compress"], "good", 0);
+    println!("layers: {cells} cells");
+    assert_eq!(cells, 22);
+}
+
+#[test]
+fn the_nesting_limit_holds_over_the_bus() {
+    let world = world();
+    let eight = made(&world, &["compress"; 8]);
+    let seen = open(&world, &eight, &[]);
+    assert_eq!((seen.verdict(), seen.layers().len()), ("not-signed", 8));
+    let nine = made(&world, &["compress"; 9]);
+    let seen = open(&world, &nine, &[]);
+    assert_eq!((seen.verdict(), seen.code), ("bad", 3));
+    assert!(
+        seen.reasons().contains("more than 8 layers"),
+        "{}",
+        seen.reasons()
+    );
+}
+
+#[test]
+fn a_part_never_stands_for_the_message() {
+    let world = world();
+    let signed = made(&world, &["clear"]);
+    let encrypted = made(&world, &["encrypt"]);
+    let mixed = |parts: &[&[u8]]| {
+        let mut message =
+            format!("{LETTER}Content-Type: multipart/mixed; boundary=outside\r\n\r\n").into_bytes();
+        for part in parts {
+            message.extend_from_slice(b"--outside\r\n");
+            message.extend_from_slice(part);
+            message.extend_from_slice(b"\r\n");
+        }
+        message.extend_from_slice(b"--outside--\r\n");
+        message
+    };
+    let text: &[u8] = b"\r\nsend your money to Mallory\r\n";
+    for parts in [&[text, &signed] as &[&[u8]], &[&signed, text], &[&signed]] {
+        for seen in [
+            open(&world, &mixed(parts), &[]),
+            verify(&world, &mixed(parts)),
+        ] {
+            assert_eq!(seen.verdict(), "not-signed");
+            assert_eq!(seen.value["signatures"][0]["signature"], "valid");
+            assert_eq!(seen.value["signatures"][0]["covers"], "part");
+            assert!(seen.reasons().contains("only a part"), "{}", seen.reasons());
+        }
+    }
+    // EFAIL: text around ciphertext could send it away; it stays closed
+    let inside = world.path("inside.eml").display().to_string();
+    let message = mixed(&[text, &encrypted]);
+    let seen = open(&world, &message, &["-o", &inside]);
+    assert_eq!((seen.verdict(), seen.code), ("not-signed", 0));
+    assert!(seen.value["warnings"].to_string().contains("left closed"));
+    assert_eq!(std::fs::read(&inside).unwrap(), message);
+    // signed by one who cannot have known what is in it
+    world.write("entity.eml", &message[LETTER.len()..]);
+    wrap(&world, "clear");
+    let around = std::fs::read(world.path("entity.eml")).unwrap();
+    let around = [LETTER.as_bytes(), &around].concat();
+    for seen in [open(&world, &around, &[]), verify(&world, &around)] {
+        assert_eq!((seen.verdict(), seen.code), ("unknown", 3));
+        assert!(seen.reasons().contains("ciphertext"), "{}", seen.reasons());
+    }
+}
+
+#[test]
+fn the_sender_is_that_of_the_letter_outside() {
+    let world = world();
+    let inside = made(&world, &["clear", "encrypt"]);
+    for (from, verdict) in [
+        ("From: alice@example.org\r\n", "good"),
+        ("From: mallory@example.org\r\n", "bad"),
+        (
+            "From: alice@example.org\r\nFrom: mallory@example.org\r\n",
+            "bad",
+        ),
+        (
+            "From: \"alice@example.org\" <mallory@example.org>\r\n",
+            "bad",
+        ),
+        (
+            "From: mallory@example.org\r\nSender: alice@example.org\r\n",
+            "bad",
+        ),
+        ("From: alice@example.org, mallory@example.org\r\n", "bad"),
+        ("Subject: nobody\r\n", "bad"),
+    ] {
+        let message = [from.as_bytes(), b"To: bob@example.org\r\n", &inside].concat();
+        let seen = open(&world, &message, &[]);
+        assert_eq!(seen.verdict(), verdict, "{from}: {}", seen.value);
+    }
+}
+
+#[test]
+fn a_bad_message_is_not_written_unless_asked_for() {
+    let world = world();
+    let mut signed = made(&world, &["clear"]);
+    let at = signed.windows(5).position(|w| w == b"hello").unwrap();
+    signed[at] = b'j';
+    wrap_bytes(&world, &signed, "encrypt");
+    let message = std::fs::read(world.path("entity.eml")).unwrap();
+    let message = [LETTER.as_bytes(), &message].concat();
+    let inside = world.path("inside.eml").display().to_string();
+    let seen = open(&world, &message, &["-o", &inside]);
+    assert_eq!((seen.verdict(), seen.code), ("bad", 3));
+    assert!(!world.path("inside.eml").exists());
+    let seen = open(&world, &message, &["-o", &inside, "--even-if-bad"]);
+    assert_eq!(seen.verdict(), "bad");
+    assert!(std::fs::read_to_string(&inside).unwrap().contains("jello"));
+}
+
+fn wrap_bytes(world: &World, entity: &[u8], step: &str) {
+    world.write("entity.eml", entity);
+    wrap(world, step);
+}
+
+#[test]
+fn what_cannot_be_opened_says_what_to_do() {
+    let world = World::new();
+    world.unlock();
+    let message = made(&world, &["clear", "encrypt"]);
+    let lock = world.privyseal(["token", "lock"]);
+    assert_eq!(lock.code, 0, "{}", lock.stderr);
+    let seen = open(&world, &message, &[]);
+    assert_eq!(seen.code, 4, "{}", seen.value);
+    assert_eq!(seen.value["error"], "org.privyseal1.Error.PinRequired");
+    // verify opens nothing that is encrypted, and says so
+    let seen = verify(&world, &message);
+    assert_eq!((seen.verdict(), seen.code), ("not-signed", 3));
+    assert_eq!(seen.layers(), ["auth-enveloped"]);
+    assert!(seen.reasons().contains("mail open"), "{}", seen.reasons());
+}
