@@ -40,8 +40,15 @@ impl Runner<'_> {
         let result = if case.is_robustness() {
             self.survives(case, &work)
         } else {
-            self.walk(case, &work)
-                .map(|found| differences(case, &found))
+            self.walk(case, &work).and_then(|found| {
+                let mut problems = differences(case, &found);
+                if case.content.is_none() {
+                    let opened = self.open(case)?;
+                    let said = |problem| format!("mail open: {problem}");
+                    problems.extend(differences(case, &opened).into_iter().map(said));
+                }
+                Ok(problems)
+            })
         };
         fs::remove_dir_all(&work).unwrap();
         result.unwrap_or_else(|problem| vec![problem])
@@ -107,6 +114,58 @@ impl Runner<'_> {
         }
     }
 
+    /// The whole message in one call. What was decrypted on the way is not seen from outside: that is left to `walk`.
+    fn open(&self, case: &Case) -> Result<Found, String> {
+        let message = self.samples.folder.join(&case.file);
+        let mut args = vec![
+            "mail".to_owned(),
+            "open".into(),
+            "--json".into(),
+            "--batch".into(),
+        ];
+        args.push(message.display().to_string());
+        args.extend(self.path_options(case));
+        let run = self.end(args.clone())?;
+        let mut shown = json(&run)?;
+        let mismatches = all(&shown, "sender").any(|sender| sender == "mismatch");
+        if mismatches
+            && case.policy.check_sender == Some(false)
+            && let Some(signer) = shown["signatures"][0]["signer"]["emails"][0].as_str()
+        {
+            args.extend(["--sender".to_owned(), signer.to_owned()]);
+            shown = json(&self.end(args)?)?;
+        }
+        let mut found = Found {
+            decrypts: case.expect.decrypts,
+            plaintext_sha256: case.expect.plaintext_sha256.clone(),
+            ..Found::default()
+        };
+        if shown["error"].is_string() {
+            // it could not be decrypted, and that is all that is known
+            found.decrypts = Some(false);
+            let expect = &case.expect;
+            found.signature = expect.signature.clone();
+            found.chain = expect.chain.clone();
+            found.sender = expect.sender.clone();
+            found.overall = expect.overall.clone();
+            return Ok(found);
+        }
+        let verdict = shown["verdict"].as_str().unwrap_or_default();
+        let code = if matches!(verdict, "good" | "not-signed") {
+            0
+        } else {
+            3
+        };
+        if run.code != code {
+            return Err(format!(
+                "mail open exits with {} for a message that is {verdict}",
+                run.code
+            ));
+        }
+        found.see(&shown);
+        Ok(found)
+    }
+
     fn verify(
         &self,
         case: &Case,
@@ -117,18 +176,41 @@ impl Runner<'_> {
     ) -> Result<Value, String> {
         let path = |file: &Path| file.display().to_string();
         let mut args = vec!["verify".to_owned(), "--json".into(), path(message)];
-        let mut option = |name: &str, value: String| args.extend([name.to_owned(), value]);
         if let Some(content) = case.content.as_ref().filter(|_| outermost) {
-            option("--content", path(&self.samples.folder.join(content)));
+            args.extend(["--content".into(), path(&self.samples.folder.join(content))]);
         }
         if let Some(sender) = sender {
-            option("--sender", sender.to_owned());
+            args.extend(["--sender".into(), sender.to_owned()]);
         }
+        if let Some(output) = output {
+            args.extend(["-o".into(), path(output), "--even-if-bad".into()]);
+        }
+        args.extend(self.path_options(case));
+        let run = self.end(args)?;
+        let shown = json(&run)?;
+        let verdict = shown["verdict"]
+            .as_str()
+            .ok_or_else(|| format!("verify gives no verdict: {shown}"))?;
+        let code = if verdict == "good" { 0 } else { 3 };
+        if run.code != code {
+            return Err(format!(
+                "verify exits with {} for a message that is {verdict}",
+                run.code
+            ));
+        }
+        Ok(shown)
+    }
+
+    /// How the case wants certificates to be judged.
+    fn path_options(&self, case: &Case) -> Vec<String> {
+        let path = |file: &Path| self.samples.folder.join(file).display().to_string();
+        let mut args: Vec<String> = Vec::new();
+        let mut option = |name: &str, value: String| args.extend([name.to_owned(), value]);
         for anchor in &case.trust_anchors {
-            option("--trust-anchor", path(&self.samples.folder.join(anchor)));
+            option("--trust-anchor", path(anchor));
         }
         for more in &case.intermediates {
-            option("--untrusted", path(&self.samples.folder.join(more)));
+            option("--untrusted", path(more));
         }
         if let Some(at) = &case.at {
             option("--at", at.clone());
@@ -146,10 +228,6 @@ impl Runner<'_> {
         for oid in &policy.initial_policy_set {
             option("--policy", oid.clone());
         }
-        if let Some(output) = output {
-            option("-o", path(output));
-            args.push("--even-if-bad".into());
-        }
         for (name, wanted) in [
             ("--partial-chain", policy.partial_chain),
             ("--require-explicit-policy", policy.require_explicit_policy),
@@ -160,20 +238,7 @@ impl Runner<'_> {
                 args.push(name.into());
             }
         }
-        let run = self.end(args)?;
-        let shown: Value = serde_json::from_slice(&run.stdout)
-            .map_err(|e| format!("verify prints no JSON ({e}): {}", run.stderr.trim()))?;
-        let verdict = shown["verdict"]
-            .as_str()
-            .ok_or_else(|| format!("verify gives no verdict: {shown}"))?;
-        let code = if verdict == "good" { 0 } else { 3 };
-        if run.code != code {
-            return Err(format!(
-                "verify exits with {} for a message that is {verdict}",
-                run.code
-            ));
-        }
-        Ok(shown)
+        args
     }
 
     /// Whether it could be opened; a failure leaves nothing behind.
@@ -287,6 +352,12 @@ fn differences(case: &Case, found: &Found) -> Vec<String> {
         ));
     }
     problems
+}
+
+/// The one object that a command with `--json` prints.
+fn json(run: &Run) -> Result<Value, String> {
+    serde_json::from_slice(&run.stdout)
+        .map_err(|e| format!("no JSON is printed ({e}): {}", run.stderr.trim()))
 }
 
 fn has_signatures(shown: &Value) -> bool {
