@@ -110,7 +110,7 @@ fn with_json_the_error_is_one_object_and_keeps_off_a_stdout_that_is_for_data() {
 fn wrong_arguments_end_with_2() {
     for args in [
         vec![],
-        vec!["mail", "open"],
+        vec!["mail", "close"],
         vec!["compress", "--format", "zip"],
         vec!["encrypt", "x"],
         vec!["sign", "--form", "round"],

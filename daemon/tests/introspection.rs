@@ -52,7 +52,11 @@ async fn manager_cms_and_job_are_as_checked_in() {
     let client = world.connect().await;
     expect(
         &shown(&client, "/org/privyseal1").await,
-        &["org.privyseal1.Manager", "org.privyseal1.Cms"],
+        &[
+            "org.privyseal1.Manager",
+            "org.privyseal1.Cms",
+            "org.privyseal1.Mail",
+        ],
     );
     let (input, _keep_open) = pipe();
     let job = cms(&client)

@@ -303,9 +303,14 @@ fn layers_go_on_and_come_off_by_pipes() {
         .ok();
     let mail = world.privyseal_in(["decompress"], &inner.stdout).ok();
     assert_eq!(mail.text(), MAIL);
-    // a compressed message is not a signed one
+    // a compressed layer hides no signature, and is none
     let verdict = world
         .privyseal_in(["verify", "--json"], &again.stdout)
+        .ok()
+        .json();
+    assert_eq!(verdict["verdict"], "good");
+    let verdict = world
+        .privyseal_in(["verify", "--json"], &compressed.stdout)
         .fails_with(3)
         .json();
     assert_eq!(verdict["verdict"], "not-signed");

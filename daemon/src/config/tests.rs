@@ -231,7 +231,7 @@ fn the_check_lists_all_problems_at_once() {
     assert_eq!(problems.len(), 8, "{text}");
     for part in [
         "chmod o-w",
-        "system.toml:2:10: no digest is called \"md5\"",
+        "system.toml:2:10: digest \"md5\" is too weak to sign with",
         "no-anchor.pem",
         "text.pem",
         "no.crl",
