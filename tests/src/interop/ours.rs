@@ -111,7 +111,6 @@ fn cannot_manage(key: Key, management: Management) -> Option<Lack> {
         Management::X25519(digest) => (digest != "sha256").then_some(Lack::NoOption(
             "Privyseal encrypts to X25519 keys by HKDF with SHA-256",
         )),
-        // it is tested with the messages of RFC 9936's authors, and by itself
         Management::MlKem => Some(Lack::NoOption("no peer here has a key of this kind")),
         Management::Pkcs1 | Management::Mixed => None,
     }
