@@ -14,6 +14,10 @@ packages=(
     openssl          # the witness for everything that Privyseal makes
     libbcmail-java   # Bouncy Castle, the witness for what openssl 3.0 does not know
     openjdk-17-jdk-headless # runs it, from source
+    libnss3-tools    # cmsutil, the witness for what Mozilla's library makes, and certutil
+    gpgsm            # the witness for what GnuPG makes
+    gpg-agent        # keeps its keys
+    gpgconf          # ends the agent
     python3          # its zlib is another
     dbus-daemon      # a private bus (dbus-run-session)
     dbus-bin         # dbus-send, dbus-monitor

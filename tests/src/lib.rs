@@ -12,6 +12,7 @@
 
 pub mod bytes;
 pub mod conformance;
+pub mod interop;
 pub mod table;
 mod world;
 

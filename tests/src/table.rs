@@ -5,6 +5,7 @@
 pub struct Table {
     name: &'static str,
     ran: usize,
+    refused: usize,
     skipped: usize,
     failures: Vec<String>,
 }
@@ -25,6 +26,12 @@ impl Table {
         }
     }
 
+    /// A cell that had to fail, and did.
+    pub fn refused(&mut self) {
+        self.ran += 1;
+        self.refused += 1;
+    }
+
     /// A cell that the peer cannot do; `why` is printed.
     pub fn skip(&mut self, cell: &str, why: &str) {
         self.skipped += 1;
@@ -34,10 +41,11 @@ impl Table {
     /// Prints the line and fails the test where a cell failed or fewer than `floor` ran.
     pub fn finish(self, floor: usize) {
         println!(
-            "{}: {} cells ran, {} failed, {} skipped (at least {floor} must run)",
+            "{}: {} cells ran, {} of them failed and {} had to fail, {} skipped (at least {floor} must run)",
             self.name,
             self.ran,
             self.failures.len(),
+            self.refused,
             self.skipped
         );
         assert!(self.failures.is_empty(), "{}", self.failures.join("\n"));

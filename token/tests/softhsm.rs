@@ -159,6 +159,15 @@ fn keys_wrapped_by_openssl_are_opened() {
             "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha512",
         ),
         (
+            // SoftHSM itself would decode without the label
+            UnwrapScheme::RsaOaep {
+                hash: Hash::Sha1,
+                mgf: Hash::Sha1,
+                label: b"label".to_vec(),
+            },
+            "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha1 -pkeyopt rsa_oaep_label:6c6162656c",
+        ),
+        (
             UnwrapScheme::RsaOaep {
                 hash: Hash::Sha256,
                 mgf: Hash::Sha1,

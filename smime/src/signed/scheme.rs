@@ -152,9 +152,9 @@ pub(super) fn resolve(
             ))
         })?
     };
-    // RFC 5754 §3.2: NULL, absent too for old writers; §3.3, RFC 8419 §2, RFC 9882 §2: absent
+    // RFC 5754 §3.2: NULL, absent too for old writers; §3.3: absent, but gpgsm writes NULL; RFC 8419 §2, RFC 9882 §2: absent
     let plain = match scheme {
-        SignatureScheme::RsaPkcs1(_) => signature.is_plain(),
+        SignatureScheme::RsaPkcs1(_) | SignatureScheme::Ecdsa(_) => signature.is_plain(),
         _ => signature.parameters.is_none(),
     };
     if !plain {

@@ -319,7 +319,12 @@ fn algorithms_that_do_not_say_exactly_what_was_done_are_refused() {
     assert_eq!(state(&digest(NULL)), SignatureState::Valid);
     assert_invalid(&digest(&[4, 0]), "has parameters");
     assert_invalid(&digest(&[5, 1, 0]), "has parameters");
-    assert_invalid(&algorithm("1.2.840.10045.4.3.2", NULL), "do not belong");
+    // as gpgsm writes it
+    assert_eq!(
+        state(&algorithm("1.2.840.10045.4.3.2", NULL)),
+        SignatureState::Valid
+    );
+    assert_invalid(&algorithm("1.2.840.10045.4.3.2", &[4, 0]), "do not belong");
     assert_invalid(&algorithm("1.2.840.10045.4.3.3", &[]), "do not agree");
     assert_invalid(&algorithm("1.2.840.113549.1.1.5", NULL), "do not agree");
     // an RSA algorithm with an EC key
