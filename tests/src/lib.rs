@@ -12,6 +12,7 @@
 
 pub mod bytes;
 pub mod conformance;
+pub mod memory;
 pub mod table;
 mod world;
 

@@ -10,8 +10,9 @@ use base64_simd::{AsOut, STANDARD, STANDARD_NO_PAD};
 
 use crate::error::Error;
 
-/// Text read at a time, bytes: large enough for the SIMD loops, small enough for the cache.
+/// Text read at a time, bytes: large enough for the SIMD loops, small enough for the cache; less while the message may be small.
 const TEXT: usize = 64 << 10;
+const SMALL: usize = 8 << 10;
 /// What one decoding step can give at most: the text and up to three characters kept from before.
 const DECODED: usize = (TEXT + 4) / 4 * 3;
 
@@ -29,7 +30,7 @@ pub(super) struct Base64Decoder<R> {
     inner: R,
     until: Until,
     /// raw text; `start..end` is not yet packed
-    text: Box<[u8]>,
+    text: Vec<u8>,
     start: usize,
     end: usize,
     at_line_start: bool,
@@ -49,13 +50,13 @@ impl<R: Read> Base64Decoder<R> {
         Base64Decoder {
             inner,
             until,
-            text: vec![0; TEXT].into_boxed_slice(),
+            text: vec![0; SMALL],
             start: 0,
             end: 0,
             at_line_start: true,
             line: 78,
             line_end: 2,
-            packed: Vec::with_capacity(TEXT.saturating_add(4)),
+            packed: Vec::new(),
             finished: false,
             decoded: Vec::new(),
             given: 0,
@@ -66,6 +67,9 @@ impl<R: Read> Base64Decoder<R> {
     fn fill(&mut self) -> io::Result<()> {
         while !self.finished {
             if self.start == self.end {
+                if self.end == self.text.len() {
+                    self.text.resize(TEXT, 0);
+                }
                 self.start = 0;
                 self.end = loop {
                     match self.inner.read(&mut self.text) {
@@ -172,7 +176,8 @@ impl<R: Read> Read for Base64Decoder<R> {
                     return Ok(count);
                 }
             } else {
-                self.decoded.resize(DECODED, 0);
+                let most = self.packed.len().saturating_add(4) / 4 * 3;
+                self.decoded.resize(most, 0);
                 let count = decode_packed(&mut self.packed, self.finished, &mut self.decoded)?;
                 self.decoded.truncate(count);
                 self.given = 0;
@@ -181,7 +186,7 @@ impl<R: Read> Read for Base64Decoder<R> {
     }
 }
 
-/// Decodes what is packed into `out`, which has room for [`DECODED`] bytes; returns how many it got. An incomplete group and
+/// Decodes what is packed into `out`, which has room for it ([`DECODED`] bytes at most); returns how many it got. An incomplete group and
 /// the padding stay, until `finished`.
 fn decode_packed(packed: &mut Vec<u8>, finished: bool, out: &mut [u8]) -> io::Result<usize> {
     let mut groups = packed.len() & !3;
