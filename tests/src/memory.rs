@@ -62,7 +62,10 @@ fn on_files(mut program: Command, operation: &Operation<'_>) -> u64 {
     if let Some(output) = operation.output {
         program.args(["-o", output]);
     }
-    program.stdin(Stdio::null()).stdout(Stdio::null());
+    program
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     finish(program.spawn().unwrap(), operation.args)
 }
 
@@ -76,7 +79,8 @@ fn through_pipes(world: &World, mut program: Command, operation: &Operation<'_>)
     program
         .args(arguments(operation.args, "-"))
         .stdin(from.stdout.take().unwrap())
-        .stdout(Stdio::piped());
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     if operation.output.is_some() {
         program.args(["-o", "-"]);
     }

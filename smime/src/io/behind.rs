@@ -46,9 +46,13 @@ impl<W: Write + Send + 'static> Behind<W> {
     }
 
     fn write_alone(&mut self, data: &[u8]) -> io::Result<usize> {
-        let count = lock(&self.sink).write(data)?;
-        self.alone = self.alone.map(|left| left.saturating_sub(count));
-        Ok(count)
+        let written = lock(&self.sink).write(data);
+        match &written {
+            Ok(count) => self.alone = self.alone.map(|left| left.saturating_sub(*count)),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.failed = true,
+        }
+        written
     }
 
     /// Starts the thread. Where there is none to be had, writing goes on without.

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use super::{FileInput, Input, MemoryInput, NeverWaits, StreamInput};
 use crate::error::{Error, Result};
 
+mod overlap;
+
 const MIB: usize = 1 << 20;
 
 /// A folder that goes with the test.

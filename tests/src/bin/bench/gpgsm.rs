@@ -39,9 +39,10 @@ impl<'a> Gpgsm<'a> {
         fs::write(home.join("trustlist.txt"), format!("{root} S relax\n")).ok()?;
         let peer = fingerprint(world, &file("peer-rsa.pem"))?.replace(':', "");
         let this = Gpgsm { world, home, peer };
+        // gpgsm 2.2 reads no other protection
         world
             .openssl(&format!(
-                "pkcs12 -export -in {} -inkey {} -out peer.p12 -passout pass:x",
+                "pkcs12 -export -legacy -in {} -inkey {} -out peer.p12 -passout pass:x",
                 file("peer-rsa.pem"),
                 file("peer-rsa.key")
             ))
