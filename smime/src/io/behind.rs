@@ -110,9 +110,18 @@ impl Writing {
     fn send(&mut self) -> io::Result<()> {
         let next = self.next()?;
         let block = std::mem::replace(&mut self.block, next);
-        self.full.send(block).map_err(|_| ended("writing"))?;
+        if self.full.send(block).is_err() {
+            return Err(self.why());
+        }
         self.away = self.away.saturating_add(1);
         Ok(())
+    }
+
+    /// The thread has ended: what it said last.
+    fn why(&self) -> io::Error {
+        let mut said = self.empty.iter();
+        said.find_map(Result::err)
+            .unwrap_or_else(|| ended("writing"))
     }
 
     fn next(&mut self) -> io::Result<Vec<u8>> {

@@ -176,7 +176,7 @@ impl<R: Read> Read for Base64Decoder<R> {
                     return Ok(count);
                 }
             } else {
-                let most = self.packed.len().saturating_add(4) / 4 * 3;
+                let most = (self.packed.len().saturating_add(4) / 4).saturating_mul(3);
                 self.decoded.resize(most, 0);
                 let count = decode_packed(&mut self.packed, self.finished, &mut self.decoded)?;
                 self.decoded.truncate(count);
