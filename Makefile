@@ -25,9 +25,9 @@ test: deps
 lint:
 	@scripts/lint.sh
 
-## make bench   speed beside raw C_Sign, openssl and gpgsm, as ratios
+## make bench   speed beside raw C_Sign, openssl and gpgsm, as ratios (BENCH="bulk --mib 256" for a part)
 bench: build
-	cargo run --release --locked -p privyseal-tests --bin bench
+	cargo run --release --locked -p privyseal-tests --bin bench -- $(BENCH)
 
 ## make install programs, D-Bus and systemd files, man pages, completions (PREFIX, DESTDIR)
 install: build

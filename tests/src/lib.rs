@@ -13,6 +13,7 @@
 pub mod bytes;
 pub mod conformance;
 pub mod interop;
+pub mod memory;
 pub mod table;
 mod world;
 

@@ -1,4 +1,4 @@
-//! A gibibyte needs the same memory as ten kibibytes, from a file as from a pipe.
+//! A gibibyte needs the same memory as ten kibibytes, in every operation, from a file as from a pipe.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,15 +10,63 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::process::Stdio;
 
+use privyseal_tests::memory::{self, Operation, Way};
 use privyseal_tests::{World, binary};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 const SIZE: u64 = 1 << 30;
 /// Daemon, worker and command line together, bytes.
 const MEMORY: u64 = 64 << 20;
+
+/// What is done to a message, and what undoes it. `IN` stands for the message.
+const OPERATIONS: [(&str, &str, &str); 10] = [
+    (
+        "multipart/signed",
+        "sign -s alice@example.org IN",
+        "verify IN",
+    ),
+    (
+        "opaque S/MIME",
+        "sign -s alice@example.org --form opaque IN",
+        "verify IN",
+    ),
+    (
+        "opaque DER",
+        "sign -s alice@example.org --form opaque --format der IN",
+        "verify IN",
+    ),
+    (
+        "AES-256-CBC S/MIME",
+        "encrypt -r ME --cipher aes256-cbc IN",
+        "decrypt IN",
+    ),
+    (
+        "AES-256-CBC DER",
+        "encrypt -r ME --cipher aes256-cbc --format der IN",
+        "decrypt IN",
+    ),
+    (
+        "AES-256-GCM S/MIME",
+        "encrypt -r ME --cipher aes256-gcm IN",
+        "decrypt IN",
+    ),
+    (
+        "AES-256-GCM DER",
+        "encrypt -r ME --cipher aes256-gcm --format der IN",
+        "decrypt IN",
+    ),
+    (
+        "ChaCha20-Poly1305 S/MIME",
+        "encrypt -r ME --cipher chacha20-poly1305 IN",
+        "decrypt IN",
+    ),
+    (
+        "signed and encrypted",
+        "sign -s alice@example.org --encrypt-to ME IN",
+        "decrypt IN",
+    ),
+    ("zlib S/MIME", "compress IN", "decompress IN"),
+];
 
 /// Text of CRLF lines that do not repeat, so that a lost or doubled block shows.
 fn write_big(path: &Path) {
@@ -36,185 +84,75 @@ fn write_big(path: &Path) {
     out.flush().unwrap();
 }
 
-/// Highest resident set ever, and what is shared memory now, bytes.
-fn peak(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let field = |name: &str| -> u64 {
-        let line = status
-            .lines()
-            .find(|l| l.starts_with(name))
-            .unwrap_or_default();
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|kib| kib.parse::<u64>().ok())
-            .unwrap_or(0)
-            << 10
-    };
-    field("VmHWM:")
-}
-
-/// The daemon, its children, and memory-backed files that they hold open.
-fn daemon_peak(world: &World) -> u64 {
-    let daemon = world.daemon_pid();
-    let mut pids = vec![daemon];
-    let children = fs::read_dir(format!("/proc/{daemon}/task"))
-        .unwrap()
-        .flatten()
-        .map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
-    for list in children {
-        pids.extend(
-            list.split_whitespace()
-                .filter_map(|pid| pid.parse::<u32>().ok()),
-        );
-    }
-    assert!(pids.len() >= 2, "the worker is a process of its own");
-    let mut sum = 0;
-    for pid in pids {
-        sum += peak(pid);
-        for fd in fs::read_dir(format!("/proc/{pid}/fd"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let target = fs::read_link(fd.path()).unwrap_or_default();
-            let target = target.to_string_lossy().into_owned();
-            if target.starts_with("/memfd:") || target.starts_with("/dev/shm/") {
-                sum += fs::metadata(fd.path()).map(|m| m.len()).unwrap_or(0);
-            }
-        }
-    }
-    sum
-}
-
-/// Runs `privyseal ARGS` on files, or with pipes on both sides, and gives the program's peak memory.
-fn run(world: &World, args: &[&str], input: &str, output: &str, piped: bool) -> u64 {
-    let mut command = world.command(binary("privyseal", false));
-    command.args(args);
-    if !piped {
-        command.args([input, "-o", output]).stdin(Stdio::null());
-        return finish(command.spawn().unwrap(), args);
-    }
-    let mut from = world
-        .command("cat")
-        .arg(input)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    command
-        .stdin(from.stdout.take().unwrap())
-        .stdout(Stdio::piped());
-    let mut program = command.spawn().unwrap();
-    let to = File::create(world.path(output)).unwrap();
-    let mut into = world
-        .command("cat")
-        .stdin(program.stdout.take().unwrap())
-        .stdout(to)
-        .spawn()
-        .unwrap();
-    let memory = finish(program, args);
-    assert!(from.wait().unwrap().success());
-    assert!(into.wait().unwrap().success());
-    memory
-}
-
-/// Waits for the end, and looks at the peak (which only grows) every few milliseconds until then.
-fn finish(mut program: std::process::Child, args: &[&str]) -> u64 {
-    let mut memory = 0;
-    let pidfd = pidfd_open(Pid::from_child(&program), PidfdFlags::empty()).unwrap();
-    let tick = Timespec {
-        tv_sec: 0,
-        tv_nsec: 5_000_000,
-    };
-    loop {
-        if let Ok(status) = fs::read_to_string(format!("/proc/{}/status", program.id()))
-            && let Some(line) = status.lines().find(|l| l.starts_with("VmHWM:"))
-        {
-            let kib = line
-                .split_whitespace()
-                .nth(1)
-                .and_then(|kib| kib.parse::<u64>().ok());
-            memory = memory.max(kib.unwrap_or(0) << 10);
-        }
-        if let Some(status) = program.try_wait().unwrap() {
-            assert!(status.success(), "{args:?}");
-            return memory;
-        }
-        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&tick)).unwrap();
-    }
-}
-
 fn same(world: &World, one: &str, other: &str) {
     let compared = world.command("cmp").args([one, other]).status().unwrap();
     assert!(compared.success(), "{one} and {other} differ");
+}
+
+/// Runs one operation, and gives the peak of all processes together.
+fn peak(world: &World, line: &str, (input, output): (&str, Option<&str>), way: Way) -> u64 {
+    let recipient = world.token_file("me-rsa-encrypt.pem").display().to_string();
+    let args: Vec<String> = line
+        .split(' ')
+        .map(|word| word.replace("ME", &recipient))
+        .collect();
+    let operation = Operation {
+        args: &args,
+        input,
+        output,
+    };
+    memory::forget(world);
+    let program = world.command(binary("privyseal", false));
+    let spent = memory::run(world, program, &operation, way);
+    let memory = memory::daemon_peak(world) + spent.memory;
+    println!(
+        "{line} ({}): {} MiB for daemon, worker and command line",
+        way.name(),
+        memory >> 20
+    );
+    assert!(memory <= MEMORY, "{line} ({}): {memory} bytes", way.name());
+    memory
 }
 
 #[test]
 fn a_gibibyte_passes_every_operation_in_64_mebibytes() {
     let world = World::unlocked();
     write_big(&world.path("big"));
-    let recipient = world.token_file("me-rsa-encrypt.pem").display().to_string();
     let mut rows = 0;
-    for piped in [false, true] {
-        for (there, back, options) in [
-            (
-                vec!["sign", "-s", "alice@example.org"],
-                vec!["verify"],
-                "multipart/signed",
-            ),
-            (
-                vec![
-                    "sign",
-                    "-s",
-                    "alice@example.org",
-                    "--form",
-                    "opaque",
-                    "--format",
-                    "der",
-                ],
-                vec!["verify"],
-                "opaque DER",
-            ),
-            (
-                vec!["encrypt", "-r", &recipient, "--cipher", "aes256-gcm"],
-                vec!["decrypt"],
-                "AES-256-GCM S/MIME",
-            ),
-            (
-                vec![
-                    "encrypt",
-                    "-r",
-                    &recipient,
-                    "--cipher",
-                    "aes256-cbc",
-                    "--format",
-                    "der",
-                ],
-                vec!["decrypt"],
-                "AES-256-CBC DER",
-            ),
-            (vec!["compress"], vec!["decompress"], "zlib S/MIME"),
-        ] {
-            let way = if piped { "pipes" } else { "files" };
-            let mut back = back;
-            if piped && back == ["verify"] {
-                // verify prints its verdict unless it is told where the content goes
-                back.extend(["-o", "/dev/stdout"]);
+    for way in [Way::Files, Way::Pipes] {
+        for (name, there, back) in OPERATIONS {
+            peak(&world, there, ("big", Some("made")), way);
+            peak(&world, back, ("made", Some("opened")), way);
+            if name == "signed and encrypted" {
+                // what was encrypted is a signed message: its content comes back with the second layer
+                peak(&world, "verify IN", ("opened", Some("content")), way);
+                fs::rename(world.path("content"), world.path("opened")).unwrap();
+                rows += 1;
             }
-            let made = run(&world, &there, "big", "made", piped);
-            let opened = run(&world, &back, "made", "opened", piped);
             same(&world, "big", "opened");
-            let memory = daemon_peak(&world) + made.max(opened);
-            println!(
-                "{options} through {way}: {} MiB for daemon, worker and command line",
-                memory >> 20
-            );
-            assert!(memory <= MEMORY, "{options} through {way}: {memory} bytes");
             rows += 2;
             for file in ["made", "opened"] {
                 fs::remove_file(world.path(file)).unwrap();
             }
         }
+        peak(
+            &world,
+            "sign -s alice@example.org --form detached --format der IN",
+            ("big", Some("signature")),
+            way,
+        );
+        peak(&world, "verify signature --content IN", ("big", None), way);
+        // a verdict alone, of a message in one piece
+        peak(
+            &world,
+            "sign -s alice@example.org IN",
+            ("big", Some("made")),
+            way,
+        );
+        peak(&world, "verify IN", ("made", None), way);
+        fs::remove_file(world.path("made")).unwrap();
+        rows += 4;
     }
     println!("1 GiB: {rows} operations");
-    assert_eq!(rows, 20);
+    assert_eq!(rows, 2 * (2 * OPERATIONS.len() + 1 + 4));
 }

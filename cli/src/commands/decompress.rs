@@ -36,7 +36,8 @@ impl Args {
         let cms = bus.cms().await?;
         let (out, finish) = output.split()?;
         let start = cms.decompress(input.into_fd(), out, Options::default().finish());
-        let results = job::run(&bus, ui, &mut signals, &mut trouble, start).await?;
+        let work = job::run(&bus, ui, &mut signals, &mut trouble, start);
+        let results = finish.beside(work).await?;
         super::finish(ui, finish, &results).await
     }
 }

@@ -48,7 +48,8 @@ impl Args {
         let cms = bus.cms().await?;
         let (out, finish) = output.split()?;
         let start = cms.decrypt(input.into_fd(), out, options.finish());
-        let results = job::run(&bus, ui, &mut signals, &mut trouble, start).await?;
+        let work = job::run(&bus, ui, &mut signals, &mut trouble, start);
+        let results = finish.beside(work).await?;
         let shown = json::results(&results);
         // the daemon's own warnings say it better
         if shown.get("authenticated") == Some(&Value::Bool(false))

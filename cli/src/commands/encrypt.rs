@@ -66,7 +66,8 @@ impl Args {
         let cms = bus.cms().await?;
         let (out, finish) = output.split()?;
         let start = cms.encrypt(input.into_fd(), out, &recipients, options.finish());
-        let results = job::run(&bus, ui, &mut signals, &mut trouble, start).await?;
+        let work = job::run(&bus, ui, &mut signals, &mut trouble, start);
+        let results = finish.beside(work).await?;
         super::finish(ui, finish, &results).await
     }
 }

@@ -134,7 +134,8 @@ impl Args {
                 cms.sign_and_encrypt(input, out, &recipients, options).await
             }
         };
-        let results = job::run(&bus, ui, &mut signals, &mut trouble, start).await?;
+        let work = job::run(&bus, ui, &mut signals, &mut trouble, start);
+        let results = finish.beside(work).await?;
         super::finish(ui, finish, &results).await
     }
 }

@@ -84,7 +84,8 @@ impl Args {
         let cms = bus.cms().await?;
         let (out, finish) = output.split()?;
         let start = cms.verify(message.into_fd(), content.into_fd(), out, options.finish());
-        let results = job::run(&bus, ui, &mut signals, &mut trouble, start).await?;
+        let work = job::run(&bus, ui, &mut signals, &mut trouble, start);
+        let results = finish.beside(work).await?;
 
         let shown = json::results(&results);
         let good = shown.get("verdict").and_then(Value::as_str) == Some("good");

@@ -1,10 +1,12 @@
 //! Where the result goes. A file appears whole or not at all: it is written beside OUT and renamed on success.
 
+use std::convert::Infallible;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Access, FileType, Mode, access, fstat};
 use tempfile::NamedTempFile;
@@ -14,6 +16,10 @@ use super::relay::{Trouble, drain};
 use crate::error::{CommandError, Result};
 use crate::ui::Ui;
 
+/// So much new data is put to disk while more is being written, bytes; a small file waits for the end.
+const PORTION: u64 = 32 << 20;
+/// Between two looks at how much there is.
+const LOOK: Duration = Duration::from_millis(20);
 /// More symbolic links than this are a loop.
 const LINKS_MAX: usize = 40;
 
@@ -82,6 +88,17 @@ impl Output {
 }
 
 impl Finish {
+    /// Waits for `work`, and meanwhile has what the daemon wrote so far put to disk, so that little is left to wait for at the end.
+    pub async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
+        match self {
+            Finish::Rename(atomic) => tokio::select! {
+                result = work => result,
+                never = atomic.put_to_disk() => match never {},
+            },
+            Finish::Nothing | Finish::Wait(_) => work.await,
+        }
+    }
+
     /// The job succeeded: the data is good.
     pub async fn commit(self) -> Result<()> {
         match self {
@@ -137,6 +154,23 @@ impl Atomic {
         let mut atomic = Atomic::new(resolve(path)?)?;
         io::Write::write_all(&mut atomic.temp, bytes).map_err(|e| failed(path, &e))?;
         atomic.commit()
+    }
+
+    /// Goes on for ever. Errors are left for [`Self::commit`], which is told of them too: these are other descriptions of the
+    /// file.
+    async fn put_to_disk(&self) -> Infallible {
+        let mut done = 0;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let size = self.temp.as_file().metadata().map_or(0, |m| m.len());
+            if size.saturating_sub(done) < PORTION {
+                continue;
+            }
+            done = size;
+            if let Ok(file) = self.temp.reopen() {
+                let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+            }
+        }
     }
 
     fn commit(self) -> Result<()> {

@@ -10,6 +10,7 @@ use privyseal_smime::Error;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
+use super::halt::Halt;
 use super::{Direction, PROGRESS};
 
 /// Shared between a job and its streams: cancel from outside, bytes done.
@@ -98,19 +99,20 @@ impl Control {
         }
     }
 
-    /// Waits for a stream: at most the progress deadline, and at most until `overall`.
+    /// Waits for a stream: at most the progress deadline, at most until `overall`, and not when it is halted.
     pub(super) fn wait_for_progress(
         &self,
         fd: BorrowedFd<'_>,
         flags: PollFlags,
         overall: Option<&Deadline>,
+        halt: Option<&Halt>,
     ) -> Result<(), Error> {
         let progress = Deadline::after(self.deadline);
         let nearer = match overall {
             Some(overall) if overall.left() < self.deadline => overall,
             _ => &progress,
         };
-        self.wait(fd, flags, nearer)
+        self.wait_for(fd, flags, nearer, halt)
     }
 
     /// Waits until `fd` is ready (or hung up), the deadline, or cancel.
@@ -120,16 +122,30 @@ impl Control {
         flags: PollFlags,
         deadline: &Deadline,
     ) -> Result<(), Error> {
+        self.wait_for(fd, flags, deadline, None)
+    }
+
+    fn wait_for(
+        &self,
+        fd: BorrowedFd<'_>,
+        flags: PollFlags,
+        deadline: &Deadline,
+        halt: Option<&Halt>,
+    ) -> Result<(), Error> {
         let Some(wake) = self.wake().clone() else {
             return Err(Error::Cancelled);
         };
+        let halt = halt.map_or(wake.as_fd(), Halt::as_fd);
         let mut fds = [
-            PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(fd, flags),
+            PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(halt, PollFlags::IN),
         ];
         let ready = poll(&mut fds, deadline).map_err(|e| Error::Io(e.into()))?;
         self.check()?;
+        let [_, _, halted] = fds;
         match ready {
+            true if !halted.revents().is_empty() => Err(Error::Cancelled),
             true => Ok(()),
             false => Err(Error::Timeout),
         }

@@ -1,17 +1,18 @@
 //! Descriptors of clients (design rule 17): looked at first, never changed, read and written with deadlines, cancellable.
 //!
 //! A client's descriptor shares its offset and flags with the client. Files are therefore read and written at offsets of our
-//! own, pipes through an open file description of our own, sockets with MSG_DONTWAIT.
+//! own, pipes through an open file description of our own, sockets with MSG_DONTWAIT. Of large messages, reading and writing
+//! have threads of their own beside the job's.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use privyseal_proto::{ErrorName, Failure, limits};
-use privyseal_smime::io::{FileInput, StreamInput};
+use privyseal_smime::io::{Ahead, Behind, FileInput, NeverWaits, StreamInput};
 use privyseal_smime::{Error, Input};
 use rustix::fs::{
     FileType, OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat, major, minor, tell,
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 
 mod control;
 mod file;
+mod halt;
 mod pin;
 mod progress;
 mod stream;
@@ -33,11 +35,12 @@ pub(crate) use control::{Deadline, poll};
 
 use control::FileId;
 use file::{FileReader, FileWriter};
+use halt::Halt;
 use progress::{Counted, Counting};
 use stream::{StreamReader, StreamWriter};
 
-/// Between a stream and its user, bytes.
-const BUFFER: usize = 256 << 10;
+/// Read ahead at a time, bytes.
+const BLOCK: usize = 256 << 10;
 const PROGRESS: Duration = Duration::from_secs(limits::PROGRESS_DEADLINE);
 /// For all files of one call's options together.
 const OPTIONS: Duration = Duration::from_secs(10);
@@ -61,9 +64,10 @@ pub fn input(
             (Box::new(input), Some(size.saturating_sub(offset)))
         }
         Kind::Pipe | Kind::Socket => {
-            let stream = StreamReader::new(fd, control, None);
-            let stream = BufReader::with_capacity(BUFFER, stream);
-            (Box::new(StreamInput::new(stream, spool.into())), None)
+            let halt = Arc::new(Halt::new()?);
+            let stream = StreamReader::new(fd, control, None).halted_by(&halt);
+            let input = StreamInput::new(stream, spool.into(), halt);
+            (Box::new(input), None)
         }
     };
     Ok(Some(Box::new(Counted::new(inner, size, control))))
@@ -71,16 +75,18 @@ pub fn input(
 
 /// A message to be read once (sign, encrypt). A file that grows or shrinks meanwhile is `InputChanged`.
 pub fn reader(fd: OwnedFd, control: &Arc<Control>) -> Result<Box<dyn Read + Send>, Failure> {
-    let (source, size) = source(fd, control, None, "the input")?;
+    let halt = Arc::new(Halt::new()?);
+    let (source, size) = source(fd, control, None, Some(&halt), "the input")?;
     if let Some(size) = size {
         control.expect(size);
     }
     let counting = Counting::new(source, size, control);
-    Ok(Box::new(BufReader::with_capacity(BUFFER, counting)))
+    Ok(Box::new(Ahead::new(counting, BLOCK, halt)))
 }
 
-/// Where to write, unbuffered; `None`: /dev/null. Errors come as `smime::Error` (Cancelled, Timeout, NoSpace, Io) through
-/// `io::Error`. A file is written from its current offset (opened with O_APPEND: at its end), a stream ends with the writer.
+/// Where to write; `None`: /dev/null. Only a flush says that all was written, and the end of a large message is lost without
+/// one. Errors come as `smime::Error` (Cancelled, Timeout, NoSpace, Io) through `io::Error`. A file is written from its current
+/// offset (opened with O_APPEND: at its end), a stream ends with the writer.
 pub fn output(
     fd: OwnedFd,
     control: &Arc<Control>,
@@ -89,9 +95,14 @@ pub fn output(
         Kind::Null => return Ok(None),
         Kind::File { offset, id, .. } => {
             control.uses(Direction::Write, id)?;
-            Box::new(FileWriter::new(fd, offset, control))
+            let file = FileWriter::new(fd, offset, control);
+            Box::new(Behind::new(file, Arc::new(NeverWaits)))
         }
-        Kind::Pipe | Kind::Socket => Box::new(StreamWriter::new(fd, control)),
+        Kind::Pipe | Kind::Socket => {
+            let halt = Arc::new(Halt::new()?);
+            let stream = StreamWriter::new(fd, control).halted_by(&halt);
+            Box::new(Behind::new(stream, halt))
+        }
     };
     control.has_output();
     Ok(Some(writer))
@@ -140,7 +151,7 @@ impl Files {
                 Control::new()?
             }
         };
-        let (source, _) = source(fd, &control, Some(self.deadline), what)?;
+        let (source, _) = source(fd, &control, Some(self.deadline), None, what)?;
         let mut bytes = Vec::new();
         let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         source
@@ -225,11 +236,13 @@ fn look(fd: &OwnedFd, direction: Direction, what: &str) -> Result<Kind, Failure>
     }
 }
 
-/// Something to be read once, and how long it is if that is known. `deadline` is for all of it, beside that for progress.
+/// Something to be read once, and how long it is if that is known. `deadline` is for all of it, beside that for progress; `halt`
+/// ends the waiting.
 fn source(
     fd: OwnedFd,
     control: &Arc<Control>,
     deadline: Option<Deadline>,
+    halt: Option<&Arc<Halt>>,
     what: &str,
 ) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
     match look(&fd, Direction::Read, what)? {
@@ -243,7 +256,13 @@ fn source(
                 Some(size.saturating_sub(offset)),
             ))
         }
-        Kind::Pipe | Kind::Socket => Ok((Box::new(StreamReader::new(fd, control, deadline)), None)),
+        Kind::Pipe | Kind::Socket => {
+            let stream = StreamReader::new(fd, control, deadline);
+            Ok(match halt {
+                Some(halt) => (Box::new(stream.halted_by(halt)), None),
+                None => (Box::new(stream), None),
+            })
+        }
     }
 }
 

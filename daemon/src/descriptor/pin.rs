@@ -20,7 +20,7 @@ pub(super) fn read(fd: OwnedFd, within: Duration) -> Result<Zeroizing<Vec<u8>>, 
         )));
     }
     let control = Control::new()?;
-    let (mut source, _) = source(fd, &control, Some(Deadline::after(within)), what)?;
+    let (mut source, _) = source(fd, &control, Some(Deadline::after(within)), None, what)?;
     let mut pin = Zeroizing::new(Vec::with_capacity(limits::PIN_MAX));
     let mut byte = Zeroizing::new([0u8]);
     loop {

@@ -13,11 +13,18 @@ use rustix::event::PollFlags;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
+use rustix::pipe::fcntl_setpipe_size;
 
+use super::halt::Halt;
 use super::{Control, Deadline};
 
 /// A pipe for which poll says POLLOUT has room for so many bytes (PIPE_BUF, pipe(7)).
 const SURE: usize = 4096;
+
+/// So many bytes are much.
+const MUCH: usize = 1 << 20;
+/// What a pipe may hold by default at most (/proc/sys/fs/pipe-max-size), bytes.
+const WIDE: usize = 1 << 20;
 
 /// How a call on the descriptor is kept from blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +43,8 @@ pub(super) struct StreamReader {
     way: Way,
     control: Arc<Control>,
     deadline: Option<Deadline>,
+    halt: Option<Arc<Halt>>,
+    passed: usize,
 }
 
 impl StreamReader {
@@ -56,13 +65,24 @@ impl StreamReader {
             way,
             control: control.clone(),
             deadline,
+            halt: None,
+            passed: 0,
         }
     }
 
+    /// Lets `halt` end its waiting, for a thread that reads ahead.
+    pub fn halted_by(mut self, halt: &Arc<Halt>) -> Self {
+        self.halt = Some(halt.clone());
+        self
+    }
+
     fn wait(&self) -> Result<(), Error> {
-        let deadline = self.deadline.as_ref();
-        self.control
-            .wait_for_progress(self.fd.as_fd(), PollFlags::IN, deadline)
+        self.control.wait_for_progress(
+            self.fd.as_fd(),
+            PollFlags::IN,
+            self.deadline.as_ref(),
+            self.halt.as_deref(),
+        )
     }
 }
 
@@ -87,7 +107,10 @@ impl Read for StreamReader {
                 }
             };
             match read {
-                Ok(read) => return Ok(read),
+                Ok(read) => {
+                    widen(&self.fd, self.way, &mut self.passed, read);
+                    return Ok(read);
+                }
                 Err(Errno::AGAIN) => self.wait()?,
                 Err(Errno::INTR) => {}
                 Err(other) => return Err(other.into()),
@@ -101,6 +124,8 @@ pub(super) struct StreamWriter {
     fd: OwnedFd,
     way: Way,
     control: Arc<Control>,
+    halt: Option<Arc<Halt>>,
+    passed: usize,
 }
 
 impl StreamWriter {
@@ -114,12 +139,21 @@ impl StreamWriter {
             fd,
             way,
             control: control.clone(),
+            halt: None,
+            passed: 0,
         }
     }
 
+    /// Lets `halt` end its waiting, for a thread that writes behind.
+    pub fn halted_by(mut self, halt: &Arc<Halt>) -> Self {
+        self.halt = Some(halt.clone());
+        self
+    }
+
     fn wait(&self) -> Result<(), Error> {
+        let halt = self.halt.as_deref();
         self.control
-            .wait_for_progress(self.fd.as_fd(), PollFlags::OUT, None)
+            .wait_for_progress(self.fd.as_fd(), PollFlags::OUT, None, halt)
     }
 }
 
@@ -142,7 +176,10 @@ impl Write for StreamWriter {
                 }
             };
             match written {
-                Ok(written) => return Ok(written),
+                Ok(written) => {
+                    widen(&self.fd, self.way, &mut self.passed, written);
+                    return Ok(written);
+                }
                 Err(Errno::AGAIN) => self.wait()?,
                 Err(Errno::INTR) => {}
                 Err(Errno::PIPE) => {
@@ -158,6 +195,16 @@ impl Write for StreamWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A pipe through which much has passed gets the largest size there is for everybody: fewer wake-ups for both ends. It may be
+/// refused.
+fn widen(fd: &OwnedFd, way: Way, passed: &mut usize, more: usize) {
+    let before = *passed;
+    *passed = before.saturating_add(more);
+    if way == Way::Own && before < MUCH && *passed >= MUCH {
+        let _ = fcntl_setpipe_size(fd, WIDE);
     }
 }
 

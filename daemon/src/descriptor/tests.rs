@@ -325,6 +325,56 @@ fn cancel_wakes_a_stream_that_waits() {
     }
 }
 
+/// So much that a thread reads ahead, or writes behind.
+const MUCH: usize = 3 << 19;
+
+#[test]
+fn cancel_wakes_a_job_whose_thread_waits_for_a_stream() {
+    for way in [Way::Own, Way::Socket] {
+        let (ours, theirs) = stream(way, Direction::Read);
+        let control = control();
+        let mut reader = reader(ours, &control).unwrap();
+        let ended = thread::scope(|scope| {
+            // held open, so that there is no end
+            let mut theirs = File::from(shared(&theirs));
+            scope.spawn(move || theirs.write_all(&pattern(MUCH)).unwrap());
+            let mut came = vec![0; MUCH];
+            reader.read_exact(&mut came).unwrap();
+            assert!(came == pattern(MUCH));
+            scope.spawn(|| control.cancel());
+            reader.read(&mut [0; 8]).unwrap_err()
+        });
+        assert!(matches!(smime(ended), Error::Cancelled), "{way:?}");
+    }
+}
+
+#[test]
+fn a_job_that_ends_early_leaves_no_thread_waiting_for_its_streams() {
+    for way in [Way::Own, Way::Socket] {
+        let control = control();
+        let (ours, theirs) = stream(way, Direction::Read);
+        let (to, from) = stream(way, Direction::Write);
+        thread::scope(|scope| {
+            let mut theirs = File::from(shared(&theirs));
+            scope.spawn(move || theirs.write_all(&pattern(MUCH)).unwrap());
+            let mut from = File::from(shared(&from));
+            // more than fits where nobody reads: the rest is never asked for
+            scope.spawn(move || from.read_exact(&mut vec![0; 1 << 20]).unwrap());
+            let begun = Deadline::after(PATIENCE);
+            let mut reader = reader(ours, &control).unwrap();
+            reader.read_exact(&mut vec![0; MUCH]).unwrap();
+            drop(reader);
+            let mut writer = output(to, &control).unwrap().unwrap();
+            writer.write_all(&pattern(1 << 20)).unwrap();
+            writer.write_all(&pattern(700 << 10)).unwrap();
+            drop(writer);
+            // the streams' own deadline is the same: it was not waited for
+            assert!(begun.left() > PATIENCE / 2, "{way:?}");
+            assert!(!control.is_cancelled());
+        });
+    }
+}
+
 #[test]
 fn cancel_ends_work_on_files_too() {
     let control = control();

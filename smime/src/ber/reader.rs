@@ -61,7 +61,7 @@ struct Frame {
 /// Pull parser.
 pub struct Reader<R: Read> {
     input: R,
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     start: usize,
     end: usize,
     position: u64,
@@ -69,13 +69,15 @@ pub struct Reader<R: Read> {
     peeked: Option<Option<Header>>,
 }
 
+/// Of the buffer, at first (a small message needs no large one) and at most.
+const SMALL: usize = 4 << 10;
 const BUFFER: usize = 64 << 10;
 
 impl<R: Read> Reader<R> {
     pub fn new(input: R) -> Self {
         Reader {
             input,
-            buffer: vec![0; BUFFER].into_boxed_slice(),
+            buffer: vec![0; SMALL],
             start: 0,
             end: 0,
             position: 0,
@@ -343,6 +345,9 @@ impl<R: Read> Reader<R> {
     }
 
     fn fill(&mut self) -> Result<bool> {
+        if self.end == self.buffer.len() && self.end < BUFFER {
+            self.buffer.resize(BUFFER, 0);
+        }
         self.start = 0;
         self.end = 0;
         loop {

@@ -1,13 +1,17 @@
 //! Messages as bytes that can be read more than once, in constant memory.
 //!
 //! A file of the client is read where it lies and watched for changes; what comes through a pipe is spooled on its first pass.
+//! Of large messages, reading and writing have threads of their own ([`Ahead`], [`Behind`]).
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 
+mod ahead;
+mod behind;
 mod file;
 mod held;
 mod memory;
@@ -18,6 +22,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::Ahead;
+pub use behind::Behind;
 pub use file::FileInput;
 pub use held::HeldInput;
 pub use memory::MemoryInput;
@@ -31,6 +37,36 @@ pub use stream::StreamInput;
 pub trait Input: Send {
     /// Begins a pass at the start.
     fn pass(&mut self) -> Result<Box<dyn Read + Send + '_>>;
+}
+
+/// Ends what waits for a stream's other end in another thread.
+pub trait Stop: Send + Sync {
+    /// A read or write that waits ends with an error, and so does every one to come.
+    fn stop(&self);
+    /// They may wait again.
+    fn resume(&self);
+}
+
+/// For what never waits for anybody.
+pub struct NeverWaits;
+
+impl Stop for NeverWaits {
+    fn stop(&self) {}
+    fn resume(&self) {}
+}
+
+/// Bytes that pass before a thread is worth its start.
+const ALONE: usize = 1 << 20;
+/// Blocks between two threads.
+const BLOCKS: usize = 3;
+
+/// Whoever held it has ended; what it guards is as good as an error left it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn ended(what: &str) -> io::Error {
+    io::Error::other(format!("{what} has ended before"))
 }
 
 /// The next bytes; none at the end.

@@ -3,20 +3,21 @@
 //! What is spooled may be readable mail; on disk it is ciphertext only (design rule 7).
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aes::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use zeroize::Zeroizing;
 
-use super::read_full_at;
+use super::{Ahead, NeverWaits, read_full_at};
 use crate::error::{Error, Result};
 
 /// Bytes held in memory before a file is made.
 const MEMORY: usize = 64 << 10;
-/// Bytes read back at a time.
+/// Bytes encrypted, and read back, at a time.
 const BLOCK: usize = 256 << 10;
 
 /// Written once from front to back, then read any number of times.
@@ -65,17 +66,20 @@ impl Spool {
         }
     }
 
-    pub(super) fn reader(&self) -> Box<dyn Read + Send + '_> {
+    /// Reads what is there now.
+    pub(super) fn reader(&self) -> Box<dyn Read + Send> {
         match &self.store {
-            Store::Memory(held) => Box::new(held.as_slice()),
-            Store::File(file) => Box::new(SpoolReader {
-                cipher: file.cipher(),
-                file,
-                block: vec![0; BLOCK].into_boxed_slice(),
-                start: 0,
-                end: 0,
-                position: 0,
-            }),
+            Store::Memory(held) => Box::new(Cursor::new(held.clone())),
+            Store::File(file) => Box::new(Ahead::new(
+                SpoolReader {
+                    cipher: file.cipher(),
+                    file: file.file.clone(),
+                    position: 0,
+                    len: file.len,
+                },
+                BLOCK,
+                Arc::new(NeverWaits),
+            )),
         }
     }
 }
@@ -84,7 +88,7 @@ type Aes256Ctr = ctr::Ctr128BE<aes::Aes256>;
 
 /// A file under AES-256 in counter mode; the key is used for this one file, so the counter starts at zero.
 struct Encrypted {
-    file: File,
+    file: Arc<File>,
     key: Zeroizing<[u8; 32]>,
     writer: Aes256Ctr,
     ciphertext: Vec<u8>,
@@ -96,7 +100,7 @@ impl Encrypted {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(key.as_mut_slice()).map_err(io::Error::other)?;
         Ok(Encrypted {
-            file,
+            file: Arc::new(file),
             writer: Aes256Ctr::new(&(*key).into(), &[0; 16].into()),
             key,
             ciphertext: Vec::new(),
@@ -125,43 +129,27 @@ impl Encrypted {
 }
 
 /// One pass over a spool on disk.
-struct SpoolReader<'a> {
-    file: &'a Encrypted,
+struct SpoolReader {
+    file: Arc<File>,
     cipher: Aes256Ctr,
-    /// plaintext; `start..end` is still to be handed out
-    block: Box<[u8]>,
-    start: usize,
-    end: usize,
-    /// of the next block in the file
+    /// of the next byte in the file
     position: u64,
+    len: u64,
 }
 
-impl SpoolReader<'_> {
-    fn fill(&mut self) -> Result<()> {
-        let left = self.file.len.saturating_sub(self.position);
-        let want = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
-        let room = self.block.get_mut(..want).unwrap_or_default();
-        if read_full_at(&self.file.file, room, self.position)? < want {
-            return Err(Error::InputChanged);
+impl Read for SpoolReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.len.saturating_sub(self.position);
+        let want = usize::try_from(left).unwrap_or(BLOCK).min(buffer.len());
+        let room = buffer.get_mut(..want).unwrap_or_default();
+        if read_full_at(&self.file, room, self.position)? < want {
+            return Err(Error::InputChanged.into());
         }
         self.cipher
             .try_apply_keystream(room)
             .map_err(io::Error::other)?;
         self.position = self.position.saturating_add(want as u64);
-        (self.start, self.end) = (0, want);
-        Ok(())
-    }
-}
-
-impl Read for SpoolReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.start == self.end && !buffer.is_empty() {
-            self.fill()?;
-        }
-        let ready = self.block.get(self.start..self.end);
-        let count = ready.unwrap_or(&[]).read(buffer)?;
-        self.start = self.start.saturating_add(count);
-        Ok(count)
+        Ok(want)
     }
 }
 

@@ -6,12 +6,15 @@
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{Cursor, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::{FileInput, Input, MemoryInput, StreamInput};
+use super::{FileInput, Input, MemoryInput, NeverWaits, StreamInput};
 use crate::error::{Error, Result};
+
+mod overlap;
 
 const MIB: usize = 1 << 20;
 
@@ -54,6 +57,10 @@ fn file_input(path: &PathBuf, start: u64) -> FileInput {
     FileInput::new(File::open(path).unwrap(), start, Box::new(|| Ok(())))
 }
 
+fn stream_input(data: &[u8], spool: PathBuf) -> StreamInput<Cursor<Vec<u8>>> {
+    StreamInput::new(Cursor::new(data.to_vec()), spool, Arc::new(NeverWaits))
+}
+
 #[test]
 fn every_pass_gives_the_same_bytes() {
     let folder = Folder::new("same");
@@ -64,10 +71,7 @@ fn every_pass_gives_the_same_bytes() {
         let mut inputs: [Box<dyn Input>; 3] = [
             Box::new(MemoryInput::new(data.clone())),
             Box::new(file_input(&path, 0)),
-            Box::new(StreamInput::new(
-                data.as_slice(),
-                folder.0.join("spool/deep"),
-            )),
+            Box::new(stream_input(&data, folder.0.join("spool/deep"))),
         ];
         for (kind, input) in inputs.iter_mut().enumerate() {
             for pass in 0..3 {
@@ -88,7 +92,7 @@ fn a_pass_may_be_left_in_the_middle() {
     std::fs::write(&path, &data).unwrap();
     let mut inputs: [Box<dyn Input>; 2] = [
         Box::new(file_input(&path, 0)),
-        Box::new(StreamInput::new(data.as_slice(), folder.0.join("spool"))),
+        Box::new(stream_input(&data, folder.0.join("spool"))),
     ];
     for input in &mut inputs {
         for len in [0, 10, MIB + 1, 10] {
@@ -185,7 +189,7 @@ fn a_stream_is_handed_out_as_it_comes() {
     // what was written must arrive although the writer still holds the pipe open
     let folder = Folder::new("comes");
     let (reader, mut writer) = std::io::pipe().unwrap();
-    let mut input = StreamInput::new(reader, folder.0.clone());
+    let mut input = StreamInput::new(reader, folder.0.clone(), Arc::new(NeverWaits));
     {
         let mut pass = input.pass().unwrap();
         let mut buffer = [0; 100];
@@ -205,7 +209,7 @@ fn the_spool_is_ciphertext_in_a_private_file_without_a_name() {
     let folder = Folder::new("cipher");
     let spool = folder.0.join("spool");
     let text = b"plain text that must not be on disk ".repeat(5000);
-    let mut input = StreamInput::new(text.as_slice(), spool.clone());
+    let mut input = stream_input(&text, spool.clone());
     assert!(all(&mut input).unwrap() == text);
     assert_eq!(
         std::fs::metadata(&spool).unwrap().permissions().mode() & 0o777,
@@ -236,7 +240,7 @@ fn little_needs_no_file() {
     let folder = Folder::new("little");
     for (len, file) in [(64 << 10, false), ((64 << 10) + 1, true)] {
         let (data, spool) = (sample(len), folder.0.join(len.to_string()));
-        let mut input = StreamInput::new(data.as_slice(), spool.clone());
+        let mut input = stream_input(&data, spool.clone());
         assert!(all(&mut input).unwrap() == data && all(&mut input).unwrap() == data);
         assert_eq!(spool.exists(), file, "{len}");
     }
@@ -271,7 +275,7 @@ fn errors_of_the_stream_come_through() {
         }
     }
     let folder = Folder::new("broken");
-    let mut input = StreamInput::new(Broken(0), folder.0.clone());
+    let mut input = StreamInput::new(Broken(0), folder.0.clone(), Arc::new(NeverWaits));
     assert!(matches!(all(&mut input), Err(Error::Timeout)));
     assert!(matches!(input.pass().map(drop), Err(Error::Timeout)));
 }

@@ -10,8 +10,9 @@ use base64_simd::{AsOut, STANDARD, STANDARD_NO_PAD};
 
 use crate::error::Error;
 
-/// Text read at a time, bytes: large enough for the SIMD loops, small enough for the cache.
+/// Text read at a time, bytes: large enough for the SIMD loops, small enough for the cache; less while the message may be small.
 const TEXT: usize = 64 << 10;
+const SMALL: usize = 8 << 10;
 /// What one decoding step can give at most: the text and up to three characters kept from before.
 const DECODED: usize = (TEXT + 4) / 4 * 3;
 
@@ -29,7 +30,7 @@ pub(super) struct Base64Decoder<R> {
     inner: R,
     until: Until,
     /// raw text; `start..end` is not yet packed
-    text: Box<[u8]>,
+    text: Vec<u8>,
     start: usize,
     end: usize,
     at_line_start: bool,
@@ -49,13 +50,13 @@ impl<R: Read> Base64Decoder<R> {
         Base64Decoder {
             inner,
             until,
-            text: vec![0; TEXT].into_boxed_slice(),
+            text: vec![0; SMALL],
             start: 0,
             end: 0,
             at_line_start: true,
             line: 78,
             line_end: 2,
-            packed: Vec::with_capacity(TEXT.saturating_add(4)),
+            packed: Vec::new(),
             finished: false,
             decoded: Vec::new(),
             given: 0,
@@ -66,6 +67,9 @@ impl<R: Read> Base64Decoder<R> {
     fn fill(&mut self) -> io::Result<()> {
         while !self.finished {
             if self.start == self.end {
+                if self.end == self.text.len() {
+                    self.text.resize(TEXT, 0);
+                }
                 self.start = 0;
                 self.end = loop {
                     match self.inner.read(&mut self.text) {
@@ -172,7 +176,8 @@ impl<R: Read> Read for Base64Decoder<R> {
                     return Ok(count);
                 }
             } else {
-                self.decoded.resize(DECODED, 0);
+                let most = (self.packed.len().saturating_add(4) / 4).saturating_mul(3);
+                self.decoded.resize(most, 0);
                 let count = decode_packed(&mut self.packed, self.finished, &mut self.decoded)?;
                 self.decoded.truncate(count);
                 self.given = 0;
@@ -181,7 +186,7 @@ impl<R: Read> Read for Base64Decoder<R> {
     }
 }
 
-/// Decodes what is packed into `out`, which has room for [`DECODED`] bytes; returns how many it got. An incomplete group and
+/// Decodes what is packed into `out`, which has room for it ([`DECODED`] bytes at most); returns how many it got. An incomplete group and
 /// the padding stay, until `finished`.
 fn decode_packed(packed: &mut Vec<u8>, finished: bool, out: &mut [u8]) -> io::Result<usize> {
     let mut groups = packed.len() & !3;
@@ -223,13 +228,14 @@ pub(super) struct Base64Lines {
     /// columns of a line, and the bytes that make them
     columns: usize,
     bytes: usize,
-    /// binary that does not fill a block yet
+    /// binary that does not fill a line yet
     pending: Vec<u8>,
     text: Vec<u8>,
+    /// lines that are not written yet
     lines: Vec<u8>,
 }
 
-/// Lines encoded at a time.
+/// Lines encoded, and written, at a time.
 const LINES: usize = 1024;
 
 impl Base64Lines {
@@ -254,55 +260,66 @@ impl Base64Lines {
         }
     }
 
-    /// Takes more; writes whole blocks.
+    /// Takes more; writes many lines at a time.
     pub(super) fn push(&mut self, mut data: &[u8], out: &mut dyn Write) -> io::Result<()> {
-        let block = self.bytes.saturating_mul(LINES);
-        while !data.is_empty() {
-            if self.pending.is_empty()
-                && let Some((now, later)) = data.split_at_checked(block)
-            {
-                self.encode(now, out)?;
-                data = later;
-                continue;
-            }
-            let room = block.saturating_sub(self.pending.len());
+        if !self.pending.is_empty() {
+            let room = self.bytes.saturating_sub(self.pending.len());
             let (now, later) = data.split_at_checked(room).unwrap_or((data, &[]));
             self.pending.extend_from_slice(now);
             data = later;
-            if self.pending.len() == block {
-                self.drain(block, out)?;
+            if self.pending.len() < self.bytes {
+                return Ok(());
+            }
+            self.encode_pending();
+        }
+        let rest = data.len().checked_rem(self.bytes).unwrap_or(0);
+        let whole = data.len().saturating_sub(rest);
+        let (whole, rest) = data.split_at_checked(whole).unwrap_or((data, &[]));
+        for block in whole.chunks(self.bytes.saturating_mul(LINES)) {
+            self.encode(block);
+            if self.lines.len() >= self.columns.saturating_mul(LINES) {
+                self.write_lines(out)?;
             }
         }
+        self.pending.extend_from_slice(rest);
         Ok(())
     }
 
     /// Writes the whole lines there are.
     pub(super) fn flush_lines(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let rest = self.pending.len().checked_rem(self.bytes).unwrap_or(0);
-        self.drain(self.pending.len().saturating_sub(rest), out)
+        self.write_lines(out)
     }
 
     /// Writes everything, the last line with its padding.
     pub(super) fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        self.drain(self.pending.len(), out)
+        self.encode_pending();
+        self.write_lines(out)
     }
 
-    fn drain(&mut self, len: usize, out: &mut dyn Write) -> io::Result<()> {
-        let mut pending = std::mem::take(&mut self.pending);
-        self.encode(pending.get(..len).unwrap_or(&[]), out)?;
-        pending.drain(..len);
-        self.pending = pending;
+    fn write_lines(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.lines)?;
+        self.lines.clear();
         Ok(())
     }
 
-    fn encode(&mut self, data: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    fn encode_pending(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        self.encode(&pending);
+        pending.clear();
+        self.pending = pending;
+    }
+
+    /// Adds to the lines.
+    fn encode(&mut self, data: &[u8]) {
         self.text.resize(STANDARD.encoded_length(data.len()), 0);
         let text = &*STANDARD.encode(data, self.text.as_mut_slice().as_out());
-        self.lines.clear();
+        let before = self.lines.len();
         if self.columns == 76 {
             let (whole, last) = text.as_chunks::<76>();
-            self.lines.resize(whole.len().saturating_mul(78), 0);
-            for (to, from) in self.lines.as_chunks_mut::<78>().0.iter_mut().zip(whole) {
+            let len = before.saturating_add(whole.len().saturating_mul(78));
+            self.lines.resize(len, 0);
+            let room = self.lines.get_mut(before..).unwrap_or_default();
+            for (to, from) in room.as_chunks_mut::<78>().0.iter_mut().zip(whole) {
                 if let Some((to, line_end)) = to.split_first_chunk_mut::<76>() {
                     *to = *from;
                     line_end.copy_from_slice(b"\r\n");
@@ -318,7 +335,6 @@ impl Base64Lines {
                 self.lines.extend_from_slice(self.line_end);
             }
         }
-        out.write_all(&self.lines)
     }
 }
 

@@ -161,7 +161,7 @@ struct Parts<'a> {
     inner: Source<'a>,
     /// LF, `--`, boundary
     finder: Finder<'static>,
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     start: usize,
     end: usize,
     /// the input gave its last byte
@@ -174,8 +174,9 @@ struct Parts<'a> {
     lf_alone: bool,
 }
 
-/// Bytes searched at a time.
+/// Bytes searched at a time; less while the message may be small.
 const WINDOW: usize = 128 << 10;
+const SMALL: usize = 16 << 10;
 /// White space behind a boundary, bytes.
 const PADDING: usize = 1024;
 
@@ -193,7 +194,7 @@ impl<'a> Parts<'a> {
         Parts {
             inner,
             finder: Finder::new(format!("\n--{boundary}").as_bytes()).into_owned(),
-            buffer: vec![0; WINDOW].into_boxed_slice(),
+            buffer: vec![0; SMALL],
             start: 0,
             end: 0,
             drained: false,
@@ -328,6 +329,9 @@ impl<'a> Parts<'a> {
     /// Reads on behind what is not yet taken, which is always less than the buffer: a boundary and its padding at most.
     fn fill(&mut self) -> Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
+        if self.end == self.buffer.len() {
+            self.buffer.resize(WINDOW, 0);
+        }
         self.end = self.end.saturating_sub(self.start);
         self.start = 0;
         let read = loop {

@@ -1,12 +1,13 @@
 //! What we write, we and others read.
 
-use std::io::{Read, Write};
+use std::io::{Cursor, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use super::support::{Count, Parts, made, open, text, zlib};
 use crate::ber::{HELD, id, tlv};
 use crate::compressed::{CompressOptions, compress, decompress};
-use crate::io::StreamInput;
+use crate::io::{NeverWaits, StreamInput};
 use crate::mime::Form;
 
 #[test]
@@ -159,7 +160,11 @@ fn a_pipe_is_read_twice_too() {
     let content = text(2 << 20);
     let message = made(&content, Form::Smime);
     let mut out = Vec::new();
-    let mut input = StreamInput::new(message.as_slice(), folder.path().to_owned());
+    let mut input = StreamInput::new(
+        Cursor::new(message),
+        folder.path().to_owned(),
+        Arc::new(NeverWaits),
+    );
     decompress(&mut input, &mut out).unwrap();
     assert!(out == content);
 }

@@ -53,6 +53,15 @@ fn shapes() -> Vec<Vec<u8>> {
         }
         all.push(text);
     }
+    // one bare LF, or none, around the border of what is searched at a time
+    for at in 4090..4100 {
+        for end in [&b"\n"[..], b"\r\n", b"\r\n\n", b"\n\r\n"] {
+            let mut text = vec![b'a'; at];
+            text.extend_from_slice(end);
+            text.extend(vec![b'b'; 5000]);
+            all.push(text);
+        }
+    }
     all
 }
 

@@ -1,5 +1,6 @@
 //! `make bench`: Privyseal beside the token's own limit and beside its peers, in one run. Read the ratios, not the numbers.
-//! Arguments: `--quick`, and of `signing`, `oneshot`, `bulk` those that are wanted (default: all).
+//! Arguments: `--quick`, `--mib N` (of bulk content; PRIVYSEAL_BENCH_MIB too), and of `signing`, `verifying`, `oneshot`, `bulk` those
+//! that are wanted (default: all).
 
 #![allow(
     clippy::unwrap_used,
@@ -11,10 +12,13 @@
 )]
 
 mod bulk;
+mod gpgsm;
+mod limit;
 mod oneshot;
 mod raw;
 mod report;
 mod signing;
+mod verifying;
 
 use privyseal_tests::{World, WorldOptions};
 
@@ -25,7 +29,13 @@ fn main() {
     }
     let quick = args.iter().any(|a| a == "--quick");
     let seconds = if quick { 1.0 } else { 4.0 };
-    let mib = if quick { 64 } else { 1024 };
+    let mib = args
+        .iter()
+        .skip_while(|a| *a != "--mib")
+        .nth(1)
+        .cloned()
+        .or_else(|| std::env::var("PRIVYSEAL_BENCH_MIB").ok())
+        .map_or(if quick { 64 } else { 1024 }, |mib| mib.parse().unwrap());
     println!(
         "privyseal bench: {} cores, {seconds} s a row, bulk of {mib} MiB\n",
         std::thread::available_parallelism().unwrap()
@@ -35,9 +45,14 @@ fn main() {
         ..WorldOptions::default()
     });
     world.unlock();
-    let wanted = |part: &str| args.iter().all(|a| a == "--quick") || args.iter().any(|a| a == part);
+    const PARTS: [&str; 4] = ["signing", "verifying", "oneshot", "bulk"];
+    let all = !args.iter().any(|a| PARTS.contains(&a.as_str()));
+    let wanted = |part: &str| all || args.iter().any(|a| a == part);
     if wanted("signing") {
         signing::run(&world, seconds);
+    }
+    if wanted("verifying") {
+        verifying::run(&world, seconds / 2.0);
     }
     if wanted("oneshot") {
         oneshot::run(&world, if quick { 20 } else { 200 });

@@ -53,8 +53,9 @@ pub fn run(world: &World, seconds: f64) {
     }
 }
 
-fn over_the_bus(world: &World, key: Key, clients: usize, seconds: f64) -> Times {
-    let file = world.token_file(&format!("me-{}.pem", key.label()));
+/// `sha256:` and the fingerprint of the certificate of one of the token's keys.
+pub fn fingerprint(world: &World, key: &str) -> String {
+    let file = world.token_file(&format!("me-{key}.pem"));
     let fingerprint = world
         .openssl(&format!(
             "x509 -noout -fingerprint -sha256 -in {}",
@@ -69,7 +70,11 @@ fn over_the_bus(world: &World, key: Key, clients: usize, seconds: f64) -> Times 
         .unwrap()
         .replace(':', "")
         .to_lowercase();
-    let signer = format!("sha256:{hex}");
+    format!("sha256:{hex}")
+}
+
+fn over_the_bus(world: &World, key: Key, clients: usize, seconds: f64) -> Times {
+    let signer = fingerprint(world, key.label());
     let mail = mail();
     let barrier = Barrier::new(clients);
     let all: Vec<Vec<Duration>> = std::thread::scope(|scope| {
