@@ -12,6 +12,7 @@
 
 pub mod bytes;
 pub mod conformance;
+pub mod der;
 pub mod table;
 mod world;
 

@@ -1,8 +1,9 @@
 //! An input that comes in pieces: how bytes are cut must make no difference.
 
+use std::fmt::Debug;
 use std::io::{self, Read};
 
-use privyseal_smime::{Input, Result};
+use privyseal_smime::{Error, Input, Result};
 
 /// In memory; a read gives `step` bytes at most.
 pub struct Pieces<'a> {
@@ -52,5 +53,44 @@ impl Read for PiecesReader<'_> {
         buffer[..now].copy_from_slice(piece);
         self.rest = rest;
         Ok(now)
+    }
+}
+
+/// Both are the same, or both are refused. What is wrong with a message may be found in another order when it comes in other
+/// pieces, so the words may differ.
+pub fn assert_alike<T: Debug>(whole: &Result<T>, small: &Result<T>) {
+    match (whole, small) {
+        (Ok(whole), Ok(small)) => assert_eq!(
+            format!("{whole:?}"),
+            format!("{small:?}"),
+            "the pieces it comes in make a difference"
+        ),
+        (Err(whole), Err(small)) => {
+            assert!(
+                is_of_the_message(whole) && is_of_the_message(small),
+                "{whole:?} {small:?}"
+            );
+        }
+        _ => panic!("taken in one piece or in many, but not both: {whole:?}, {small:?}"),
+    }
+}
+
+/// What can be wrong with any bytes, and no trouble of the machine.
+fn is_of_the_message(error: &Error) -> bool {
+    match error {
+        Error::NotSigned
+        | Error::NotEncrypted
+        | Error::NotCompressed
+        | Error::ContentMissing
+        | Error::Malformed(_)
+        | Error::LimitExceeded { .. }
+        | Error::UnsupportedAlgorithm(_)
+        | Error::WeakAlgorithm(_)
+        | Error::Certificate(_)
+        | Error::NoRecipientMatch
+        | Error::DecryptionFailed => true,
+        // a point that is none, by the token's own check; a kind of key that the token has not
+        Error::Key(error) => matches!(error.name, "DeviceError" | "UnsupportedAlgorithm"),
+        _ => false,
     }
 }

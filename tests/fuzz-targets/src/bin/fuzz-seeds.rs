@@ -1,5 +1,6 @@
 //! `fuzz-seeds write FOLDER`: writes what fuzzing starts from into `FOLDER/TARGET/`.
 //! `fuzz-seeds own TARGET FROM TO`: copies from one folder to another what may be stored: small, and nothing of other people's.
+//! `fuzz-seeds run TARGET FILE`: one input, to look into what a fuzzer found.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +11,7 @@
 use std::fs;
 use std::path::Path;
 
-use privyseal_fuzz_targets::{TARGETS, conformance, seeds};
+use privyseal_fuzz_targets::{TARGETS, conformance, run, seeds};
 use sha2::{Digest, Sha256};
 
 fn main() {
@@ -19,8 +20,9 @@ fn main() {
     match arguments[..] {
         ["write", folder] => write(Path::new(folder)),
         ["own", target, from, to] => own(target, Path::new(from), Path::new(to)),
+        ["run", target, file] => run(target, &fs::read(file).unwrap()),
         _ => {
-            eprintln!("fuzz-seeds: write FOLDER | own TARGET FROM TO");
+            eprintln!("fuzz-seeds: write FOLDER | own TARGET FROM TO | run TARGET FILE");
             std::process::exit(2);
         }
     }

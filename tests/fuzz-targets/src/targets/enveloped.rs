@@ -1,10 +1,10 @@
 //! EnvelopedData and AuthEnvelopedData, with keys that open: not a byte of what fails, and only what was encrypted where the
 //! cipher authenticates.
 
-use privyseal_smime::{DecryptOutcome, Error, decrypt};
+use privyseal_smime::{DecryptOutcome, decrypt};
 
 use crate::opener::Opener;
-use crate::pieces::Pieces;
+use crate::pieces::{Pieces, assert_alike};
 use crate::seeds;
 
 pub fn run(data: &[u8]) {
@@ -15,13 +15,12 @@ pub fn run(data: &[u8]) {
     };
     let (whole, plain) = ask(Pieces::whole(data));
     let (small, same) = ask(Pieces::small(data));
-    assert_eq!(format!("{whole:?}"), format!("{small:?}"));
+    assert_alike(&whole, &small);
     assert_eq!(plain, same);
     match whole {
         Ok(outcome) => opened(data, &plain, &outcome),
         Err(error) => {
             assert!(plain.is_empty(), "{} bytes before {error}", plain.len());
-            refused(&error);
         }
     }
 }
@@ -37,20 +36,5 @@ fn opened(data: &[u8], plain: &[u8], outcome: &DecryptOutcome) {
             "authenticated, and nobody encrypted it: {}",
             plain.escape_ascii()
         );
-    }
-}
-
-/// Nothing else is said of what does not open.
-fn refused(error: &Error) {
-    match error {
-        Error::NotEncrypted
-        | Error::Malformed(_)
-        | Error::LimitExceeded { .. }
-        | Error::UnsupportedAlgorithm(_)
-        | Error::NoRecipientMatch
-        | Error::DecryptionFailed => {}
-        // a point that is none, by the token's own check
-        Error::Key(error) if error.name == "DeviceError" => {}
-        other => panic!("{other:?}"),
     }
 }

@@ -3,36 +3,37 @@
 use std::io::Read;
 
 use privyseal_smime::mime::{CanonicalReader, CrlfHasher, Opened, open, pem};
-use privyseal_smime::{DigestAlgorithm, Error, Headers};
+use privyseal_smime::{DigestAlgorithm, Headers, Result};
 
-use crate::pieces::Pieces;
+use crate::pieces::{Pieces, assert_alike};
 
-/// What was found.
-#[derive(Debug, PartialEq)]
+/// What was found, read to its end.
+#[derive(Debug)]
 enum Found {
-    Cms(Headers, Vec<u8>, Option<String>),
-    Signed(Headers, Vec<u8>, Result<(Vec<u8>, bool), String>),
+    Cms(Headers, Vec<u8>),
+    /// content, signature, and whether there is text outside
+    Signed(
+        Headers,
+        Vec<u8>,
+        Vec<u8>,
+        #[allow(dead_code, reason = "compared as it is shown")] bool,
+    ),
     Other(Headers, Vec<u8>),
-    Refused(String),
 }
 
 pub fn run(data: &[u8]) {
     let whole = found(Pieces::whole(data));
-    let small = found(Pieces::small(data));
-    assert!(whole == small, "the pieces it comes in make a difference");
+    assert_alike(&whole, &found(Pieces::small(data)));
     match &whole {
-        Found::Cms(headers, content, _) | Found::Other(headers, content) => {
+        Ok(Found::Cms(headers, content) | Found::Other(headers, content)) => {
             assert!(content.len() <= data.len());
             look_at(headers);
         }
-        Found::Signed(headers, content, signature) => {
-            assert!(content.len() <= data.len());
-            if let Ok((signature, _)) = signature {
-                assert!(signature.len() <= data.len());
-            }
+        Ok(Found::Signed(headers, content, signature, _)) => {
+            assert!(content.len() + signature.len() <= data.len());
             look_at(headers);
         }
-        Found::Refused(_) => {}
+        Err(_) => {}
     }
     canonical(data);
     if let Ok(blocks) = pem::blocks(data, &["CERTIFICATE", "CMS"]) {
@@ -40,52 +41,29 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn found(pieces: Pieces<'_>) -> Found {
-    match open(Box::new(pieces.reader())) {
-        Err(error) => Found::Refused(refusal(error)),
-        Ok(Opened::Cms {
+fn found(pieces: Pieces<'_>) -> Result<Found> {
+    let mut content = Vec::new();
+    Ok(match open(Box::new(pieces.reader()))? {
+        Opened::Cms {
             headers, mut body, ..
-        }) => {
-            let mut content = Vec::new();
-            let error = body.read_to_end(&mut content).err();
-            let error = error.map(|e| refusal(e.into()));
-            // how much comes before an error depends on the pieces
-            if error.is_some() {
-                content.clear();
-            }
-            Found::Cms(headers, content, error)
+        } => {
+            body.read_to_end(&mut content)?;
+            Found::Cms(headers, content)
         }
-        Ok(Opened::Signed(mut multipart)) => {
+        Opened::Signed(mut multipart) => {
             let headers = multipart.headers.clone();
-            let mut content = Vec::new();
-            let result = multipart.content(&mut |bytes| {
+            multipart.content(&mut |bytes| {
                 content.extend_from_slice(bytes);
                 Ok(())
-            });
-            let signature = match result {
-                Ok(()) => multipart.signature().map_err(refusal),
-                Err(error) => {
-                    content.clear();
-                    Err(refusal(error))
-                }
-            };
-            Found::Signed(headers, content, signature)
+            })?;
+            let (signature, outside) = multipart.signature()?;
+            Found::Signed(headers, content, signature, outside)
         }
-        Ok(Opened::Other { headers, mut body }) => {
-            let mut content = Vec::new();
-            body.read_to_end(&mut content).unwrap();
+        Opened::Other { headers, mut body } => {
+            body.read_to_end(&mut content)?;
             Found::Other(headers, content)
         }
-    }
-}
-
-fn refusal(error: Error) -> String {
-    match error {
-        Error::Malformed(_) | Error::LimitExceeded { .. } | Error::UnsupportedAlgorithm(_) => {
-            error.to_string()
-        }
-        other => panic!("{other:?}"),
-    }
+    })
 }
 
 fn look_at(headers: &Headers) {
