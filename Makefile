@@ -1,5 +1,5 @@
 # Privyseal. `make demo` and `make test` need a Debian 12 machine with Rust; the rest is installed.
-.PHONY: help deps build demo test lint bench install clean
+.PHONY: help deps build demo test lint fuzz bench install clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -24,6 +24,10 @@ test: deps
 ## make lint    formatting, clippy, licences and sources of dependencies
 lint:
 	@scripts/lint.sh
+
+## make fuzz    every fuzz target for SECONDS_EACH (600) seconds, two at a time; installs a nightly compiler and cargo-fuzz
+fuzz:
+	@scripts/fuzz.sh
 
 ## make bench   speed beside raw C_Sign, openssl and gpgsm, as ratios (BENCH="bulk --mib 256" for a part)
 bench: build

@@ -21,6 +21,8 @@ mod content;
 mod error;
 mod key;
 mod layer;
+#[cfg(test)]
+mod tally;
 
 pub use algorithm::{Cipher, DigestAlgorithm, Hashers, KeyWrap, MlDsa, SignatureScheme};
 pub use cert::{Brainpool, Certificate, Curve, KeyType, MlKem};

@@ -14,6 +14,7 @@ pub mod bytes;
 pub mod conformance;
 pub mod interop;
 pub mod memory;
+pub mod der;
 pub mod table;
 mod world;
 

@@ -418,7 +418,9 @@ fn rebuild(reader: &mut Reader<&[u8]>, header: &Header) -> Result<Vec<u8>> {
 
 fn length_octets(header: &Header) -> usize {
     // short form and the indefinite octet take one; the long form's count is found behind the tag
-    let tag_len = if header.number < 31 {
+    // a small number may be written in the long form, too
+    let long = header.raw().first().is_some_and(|b| b & 0x1f == 0x1f);
+    let tag_len = if !long {
         1
     } else {
         header

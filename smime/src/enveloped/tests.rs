@@ -14,3 +14,4 @@ mod limits;
 mod openssl;
 mod support;
 mod writing;
+mod wycheproof;

@@ -32,7 +32,12 @@ pub(super) fn wrap(with: KeyWrap, kek: &[u8], key: &[u8]) -> Option<Vec<u8>> {
 
 /// The key; `None` if it is not one under this key-encryption key.
 pub(super) fn unwrap(with: KeyWrap, kek: &[u8], wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let mut out = Zeroizing::new(vec![0; wrapped.len().checked_sub(with.overhead())?]);
+    let len = wrapped.len().checked_sub(with.overhead())?;
+    // RFC 3394 §2: two blocks at least; the crate takes none and one
+    if len < 16 {
+        return None;
+    }
+    let mut out = Zeroizing::new(vec![0; len]);
     match with {
         KeyWrap::Aes128 => KwAes128::new_from_slice(kek)
             .ok()?

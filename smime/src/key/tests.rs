@@ -2,6 +2,8 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
 
+mod wycheproof;
+
 use const_oid::db;
 
 use super::{Signer, verify_message, verify_signature, verify_with_key};

@@ -82,6 +82,10 @@ fn digest(hash: Hash, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
+mod wycheproof;
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 

@@ -1,12 +1,15 @@
 //! Each limit at it and one past it.
 
-use super::support::{Parts, cbc_parts, gcm_parts, open, pki, refusal};
+use super::support::{Parts, cbc_parts, gcm_parts, open, pki, refusal, seal};
+use crate::algorithm::Cipher;
 use crate::algorithm_id::encode;
-use crate::ber::{constructed, id, tlv};
+use crate::ber::{Cursor, constructed, id, tlv};
 use crate::cert::Certificate;
+use crate::enveloped::address::recipient_info;
 use crate::enveloped::{EncryptOptions, Encryptor};
 use crate::error::Error;
 use crate::limits::{RECIPIENTS, WRAPPED_KEY};
+use crate::mime::Form;
 
 fn info(certificate: &Certificate, encrypted_key: &[u8]) -> Vec<u8> {
     let name = constructed(
@@ -125,6 +128,109 @@ fn encrypted_keys() {
             ),
             "{len}"
         );
+    }
+}
+
+/// A content-encryption key of 32 bytes is wrapped in 40: the token is asked for a secret with nothing else.
+#[test]
+fn wrapped_keys_of_key_agreement_have_one_length() {
+    let pki = pki();
+    let opener = pki.opener(&["p256"]);
+    let certificate = [pki.certificate("p256")];
+    let message = seal(b"x", &certificate, Cipher::Aes256Gcm, false, Form::Der);
+    let (mut parts, _) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+    // the KeyAgreeRecipientInfo of a right message, whose wrapped key is its end
+    let right = {
+        let info = recipient_info(&certificate[0], &[9; 32], false).unwrap();
+        assert!(open(&message, &opener).is_ok());
+        info
+    };
+    let asked = opener.agreements.get();
+    for len in [0, 1, 24, 32, 39, 41, 48, 256, WRAPPED_KEY, WRAPPED_KEY + 1] {
+        parts.infos = vec![with_wrapped(&right, &vec![1; len])];
+        let error = refusal(&parts.message(), &opener);
+        let expected = match error {
+            Error::DecryptionFailed => len <= WRAPPED_KEY,
+            Error::LimitExceeded { .. } => len > WRAPPED_KEY,
+            _ => false,
+        };
+        assert!(expected, "{len}: {error}");
+    }
+    assert_eq!(opener.agreements.get(), asked, "the key was asked for");
+    parts.infos = vec![with_wrapped(&right, &[1; 40])];
+    assert!(matches!(
+        refusal(&parts.message(), &opener),
+        Error::DecryptionFailed
+    ));
+    assert_eq!(opener.agreements.get(), asked + 1);
+}
+
+/// A KeyAgreeRecipientInfo with another encryptedKey (RFC 5652 §6.2.2).
+fn with_wrapped(info: &[u8], wrapped: &[u8]) -> Vec<u8> {
+    let fields = |element: &[u8]| {
+        let mut cursor = Cursor::new(element);
+        let mut all = Vec::new();
+        while let Some(field) = cursor.next().unwrap() {
+            all.push(field.whole.to_vec());
+        }
+        all
+    };
+    let inside = |element: &[u8]| {
+        Cursor::new(element)
+            .next()
+            .unwrap()
+            .unwrap()
+            .content
+            .to_vec()
+    };
+    let mut agreement = fields(&inside(info));
+    let keys = agreement.pop().unwrap();
+    let key = fields(&inside(&inside(&keys)));
+    let key = constructed(id::SEQUENCE, &[&key[0], &tlv(id::OCTET_STRING, wrapped)]);
+    agreement.push(tlv(id::SEQUENCE, &key));
+    tlv(id::context_constructed(1), &agreement.concat())
+}
+
+/// CVE-2025-9230: nothing of a PasswordRecipientInfo is used, so nothing in it can do harm.
+#[test]
+fn recipients_by_password_are_passed_over_whatever_is_in_them() {
+    let pki = pki();
+    let (parts, opener) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+    let ours = parts.infos[0].clone();
+    for content in [
+        Vec::new(),
+        vec![0xff; 3],
+        tlv(id::OCTET_STRING, &[1; 7]),
+        tlv(id::OCTET_STRING, &vec![1; 100_000]),
+        [
+            &[id::INTEGER, 1, 0][..],
+            &[id::SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff],
+        ]
+        .concat(),
+    ] {
+        for kind in [2, 3] {
+            let other = tlv(id::context_constructed(kind), &content);
+            for infos in [
+                vec![other.clone(), ours.clone()],
+                vec![ours.clone(), other.clone()],
+            ] {
+                let message = Parts {
+                    infos,
+                    ..parts.clone()
+                }
+                .message();
+                let (text, outcome) =
+                    open(&message, &opener).unwrap_or_else(|(e, _)| panic!("{e}"));
+                assert_eq!((&text[..], outcome.recipients), (&b"text"[..], 2));
+            }
+            let message = Parts {
+                infos: vec![other],
+                ..parts.clone()
+            }
+            .message();
+            let error = refusal(&message, &opener);
+            assert!(matches!(error, Error::UnsupportedAlgorithm(_)), "{error}");
+        }
     }
 }
 
