@@ -1,17 +1,16 @@
 //! DER messages with another leaf: all lengths around it are made anew.
 
+/// Says what becomes of a primitive element: its tag, its content, its number.
+pub type Change<'a> = dyn FnMut(u8, &[u8], usize) -> Option<Vec<u8>> + 'a;
+
 /// The same structure where `change` said nothing about a primitive element (tag, content, its number), else its content. The
 /// number counts primitive elements from 0, in their order.
-pub fn rewrite(der: &[u8], change: &mut dyn FnMut(u8, &[u8], usize) -> Option<Vec<u8>>) -> Vec<u8> {
+pub fn rewrite(der: &[u8], change: &mut Change<'_>) -> Vec<u8> {
     let mut number = 0;
     elements(der, change, &mut number)
 }
 
-fn elements(
-    mut der: &[u8],
-    change: &mut dyn FnMut(u8, &[u8], usize) -> Option<Vec<u8>>,
-    number: &mut usize,
-) -> Vec<u8> {
+fn elements(mut der: &[u8], change: &mut Change<'_>, number: &mut usize) -> Vec<u8> {
     let mut out = Vec::new();
     while !der.is_empty() {
         let (tag, first) = (der[0], usize::from(der[1]));

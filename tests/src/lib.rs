@@ -12,9 +12,9 @@
 
 pub mod bytes;
 pub mod conformance;
+pub mod der;
 pub mod interop;
 pub mod memory;
-pub mod der;
 pub mod table;
 mod world;
 

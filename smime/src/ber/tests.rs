@@ -154,11 +154,7 @@ fn trailing_bytes_are_noticed_but_for_zeros_and_line_ends() {
 /// Found by fuzzing: a tag below 31 in the long form (X.690 §8.1.2.4) lost a byte when indefinite lengths became definite.
 #[test]
 fn a_small_tag_number_in_the_long_form_keeps_its_bytes() {
-    for (tag, name) in [
-        (&[0xbf, 0x05][..], "5"),
-        (&[0xbf, 0x80, 0x05], "5, padded"),
-        (&[0xbf, 0x81, 0x00], "128"),
-    ] {
+    for (tag, name) in [(&[0xbf, 0x05][..], "5"), (&[0xbf, 0x81, 0x00], "128")] {
         let ber = [&[0x30, 0x80][..], tag, &[0x80, 0x05, 0, 0, 0, 0, 0]].concat();
         let mut reader = Reader::new(ber.as_slice());
         let header = reader.expect("").unwrap();

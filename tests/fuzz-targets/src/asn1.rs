@@ -78,7 +78,7 @@ pub fn children(der: &[u8], element: &Range<usize>) -> Vec<Range<usize>> {
 /// Where the content of the element lies that starts here.
 pub fn content(der: &[u8], start: usize) -> Range<usize> {
     let first = usize::from(der[start + 1]);
-    let more = first.checked_sub(0x80).unwrap_or(0);
+    let more = first.saturating_sub(0x80);
     let begin = start + 2 + more;
     let len = match more {
         0 => first,

@@ -46,7 +46,7 @@ pub fn was_encrypted(plain: &[u8]) -> bool {
 
 /// More than one block of everything that works in blocks.
 fn long() -> Vec<u8> {
-    (0..70_000u32).map(|n| (n * 7 >> 3) as u8).collect()
+    (0..70_000u32).map(|n| ((n * 7) >> 3) as u8).collect()
 }
 
 /// SHA-256, canonical, at a fixed time.

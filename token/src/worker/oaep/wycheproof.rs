@@ -78,5 +78,6 @@ fn valid_vectors_open_and_invalid_ones_give_the_substitute() {
         }
     }
     println!("RSAES-OAEP: {opened} opened, {substituted} substituted, {left_out} left out");
-    assert_eq!((opened, substituted, left_out), (0, 0, 0));
+    // all of the crate's vectors; left out are digests that no S/MIME message names for OAEP
+    assert_eq!((opened, substituted, left_out), (666, 3186, 135));
 }
