@@ -7,6 +7,7 @@
 pub mod ber;
 pub mod compressed;
 pub mod enveloped;
+pub mod ess;
 pub mod io;
 pub mod limits;
 pub mod mime;
@@ -35,5 +36,5 @@ pub use layer::Layer;
 pub use mime::{Form, Headers};
 pub use signed::{
     IncludeChain, SignForm, SignOptions, SignResult, SignatureState, SignerOutcome, VerifyOutcome,
-    release, sign, verify,
+    release, sign, sign_receipt, verify,
 };

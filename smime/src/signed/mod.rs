@@ -1,13 +1,18 @@
 //! SignedData (RFC 5652 §5) as S/MIME uses it: made with a [`crate::Signer`], verified in software.
 
+use der::asn1::ObjectIdentifier;
+
 use crate::algorithm::DigestAlgorithm;
 use crate::cert::Certificate;
+use crate::ess::{Ess, SignEss};
 use crate::key::RecipientId;
 use crate::layer::Layer;
 use crate::mime::{Form, Headers};
 
 mod attributes;
+mod counter;
 mod inside;
+mod receipt;
 mod scheme;
 mod sign;
 mod signed_data;
@@ -19,6 +24,7 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 
+pub use receipt::sign_receipt;
 pub use sign::sign;
 pub use verify::{release, verify};
 
@@ -60,6 +66,8 @@ pub struct SignOptions {
     pub chain: Vec<Certificate>,
     /// Seconds since 1970, for the signingTime attribute.
     pub signing_time: u64,
+    /// A request for receipts, a security label; not for receipts themselves.
+    pub ess: SignEss,
 }
 
 /// What was made.
@@ -96,6 +104,10 @@ pub struct SignerOutcome {
     pub signing_time: Option<u64>,
     /// SHA-1 or MD5, or an RSA key below 2048 bits
     pub weak: bool,
+    /// receipts, labels (RFC 2634)
+    pub ess: Ess,
+    /// Signatures over this one's value (RFC 5652 §11.4); they say nothing about the message.
+    pub countersignatures: Vec<SignerOutcome>,
 }
 
 /// All that a signed message says about itself.
@@ -124,4 +136,8 @@ pub struct VerifyOutcome {
     pub text_outside: bool,
     /// bytes of content that were judged
     pub content_len: u64,
+    /// eContentType of the outermost SignedData
+    pub content_type: Option<ObjectIdentifier>,
+    /// In words: what a person should know although it changes no verdict
+    pub warnings: Vec<String>,
 }

@@ -209,44 +209,60 @@ impl Signing<'_> {
 
     /// certificates and signerInfos.
     fn after_content(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
-        let mut certificates: Vec<&[u8]> = std::iter::once(self.certificate)
-            .chain(&self.options.chain)
-            .map(Certificate::der)
-            .collect();
-        certificates.sort_unstable();
-        certificates.dedup();
-        let certificates = constructed(id::context_constructed(0), &certificates);
         Ok([
-            certificates,
+            certificates(self.certificate, &self.options.chain),
             tlv(id::SET, &self.signer_info(content_digest)?),
         ]
         .concat())
     }
 
     fn signer_info(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
-        let attributes =
-            attributes::encode_signed(content_digest, self.options.signing_time, self.certificate)?;
-        let message = tlv(id::SET, &attributes);
-        let signature = self.signer.sign_message(self.scheme, &message)?;
-        if !verify_message(self.certificate, self.scheme, &message, &signature) {
-            return Err(Error::Key(KeyError::new(
-                "TokenError",
-                "the token made a signature that its own certificate does not confirm (is it the certificate of this key?)",
-            )));
-        }
-        let serial = tlv(id::INTEGER, self.certificate.serial());
-        Ok(constructed(
-            id::SEQUENCE,
-            &[
-                &tlv(id::INTEGER, &[1]),
-                &constructed(id::SEQUENCE, &[self.certificate.issuer_bytes(), &serial]),
-                &encode(&self.digest().oid(), &[]),
-                &tlv(id::context_constructed(0), &attributes),
-                &scheme::signature_algorithm(self.scheme),
-                &tlv(id::OCTET_STRING, &signature),
-            ],
-        ))
+        let attributes = attributes::encode_signed(
+            content_digest,
+            self.options.signing_time,
+            self.certificate,
+            &self.options.ess.attributes()?,
+        )?;
+        signer_info(self.certificate, self.signer, self.scheme, &attributes)
     }
+}
+
+/// A SignerInfo with these signed attributes (the content of their SET OF, DER). The signature is verified before it is handed on.
+pub(super) fn signer_info(
+    certificate: &Certificate,
+    signer: &dyn Signer,
+    scheme: SignatureScheme,
+    attributes: &[u8],
+) -> Result<Vec<u8>> {
+    let message = tlv(id::SET, attributes);
+    let signature = signer.sign_message(scheme, &message)?;
+    if !verify_message(certificate, scheme, &message, &signature) {
+        return Err(Error::Key(KeyError::new(
+            "TokenError",
+            "the token made a signature that its own certificate does not confirm (is it the certificate of this key?)",
+        )));
+    }
+    let serial = tlv(id::INTEGER, certificate.serial());
+    Ok(constructed(
+        id::SEQUENCE,
+        &[
+            &tlv(id::INTEGER, &[1]),
+            &constructed(id::SEQUENCE, &[certificate.issuer_bytes(), &serial]),
+            &encode(&scheme.digest().oid(), &[]),
+            &tlv(id::context_constructed(0), attributes),
+            &scheme::signature_algorithm(scheme),
+            &tlv(id::OCTET_STRING, &signature),
+        ],
+    ))
+}
+
+/// The certificates of a SignedData, in the order of DER.
+pub(super) fn certificates(own: &Certificate, chain: &[Certificate]) -> Vec<u8> {
+    let all = std::iter::once(own).chain(chain);
+    let mut all: Vec<&[u8]> = all.map(Certificate::der).collect();
+    all.sort_unstable();
+    all.dedup();
+    constructed(id::context_constructed(0), &all)
 }
 
 /// Random, and with `=_`, which neither base64 nor quoted-printable can produce (RFC 2045 §6.7).

@@ -10,6 +10,7 @@ use crate::ber::{Cursor, id, tlv};
 use crate::cert::{Certificate, KeyType, hex};
 use crate::content::ID_DATA;
 use crate::error::{Error, Result};
+use crate::ess::{Attributes, Ess};
 use crate::key::{RecipientId, verify_message, verify_signature};
 use crate::limits;
 
@@ -17,13 +18,13 @@ use crate::limits;
 #[derive(Debug)]
 pub(super) struct SignerInfo<'a> {
     pub(super) id: RecipientId,
-    digest: AlgorithmId<'a>,
+    pub(super) digest: AlgorithmId<'a>,
     /// content of the `[0] IMPLICIT SET OF`
-    signed_attributes: Option<&'a [u8]>,
-    algorithm: AlgorithmId<'a>,
-    signature: &'a [u8],
+    pub(super) signed_attributes: Option<&'a [u8]>,
+    pub(super) algorithm: AlgorithmId<'a>,
+    pub(super) signature: &'a [u8],
     /// content of the `[1] IMPLICIT SET OF`
-    unsigned_attributes: Option<&'a [u8]>,
+    pub(super) unsigned_attributes: Option<&'a [u8]>,
 }
 
 impl<'a> SignerInfo<'a> {
@@ -96,9 +97,20 @@ impl<'a> SignerInfo<'a> {
             }
             Err(state) => (state, named.first().copied()),
         };
+        self.outcome(state, certificate, signing_time)
+    }
+
+    pub(super) fn outcome(
+        &self,
+        state: SignatureState,
+        certificate: Option<&Certificate>,
+        signing_time: Option<u64>,
+    ) -> SignerOutcome {
         let small_key =
             certificate.is_some_and(|c| matches!(c.key_type(), KeyType::Rsa(bits) if bits < 2048));
         SignerOutcome {
+            ess: self.ess(&state),
+            countersignatures: Vec::new(),
             id: self.id.clone(),
             state,
             certificate: certificate.cloned(),
@@ -106,6 +118,26 @@ impl<'a> SignerInfo<'a> {
             algorithm: scheme::name(&self.algorithm.oid),
             signing_time,
             weak: small_key || self.digest().is_some_and(DigestAlgorithm::is_weak),
+        }
+    }
+
+    fn ess(&self, state: &SignatureState) -> Ess {
+        let set = self.signed_attributes.unwrap_or_default();
+        let forms = covered(set)
+            .into_iter()
+            .flatten()
+            .filter(|_| self.signed_attributes.is_some());
+        let digests = self
+            .digest()
+            .map(|digest| forms.map(|form| digest.digest(&form).into()).collect());
+        Ess {
+            signature: self.signature.to_vec(),
+            attribute_digests: digests.unwrap_or_default(),
+            attributes: if *state == SignatureState::Valid {
+                Attributes::read(set)
+            } else {
+                Attributes::default()
+            },
         }
     }
 
@@ -161,7 +193,7 @@ impl<'a> SignerInfo<'a> {
     }
 
     /// Tries every certificate that the SignerInfo may mean (RFC 8551 §2.6).
-    fn check_signature<'c>(
+    pub(super) fn check_signature<'c>(
         &self,
         scheme: SignatureScheme,
         attributes: Option<&SignedAttributes<'_>>,
@@ -260,7 +292,7 @@ pub(super) struct Content<'a> {
 }
 
 impl Content<'_> {
-    fn digests(&self, algorithm: DigestAlgorithm) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn digests(&self, algorithm: DigestAlgorithm) -> impl Iterator<Item = &[u8]> {
         self.digests
             .iter()
             .filter(move |(a, _)| *a == algorithm)

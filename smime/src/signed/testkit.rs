@@ -263,6 +263,7 @@ pub(crate) fn options(form: SignForm) -> SignOptions {
         pss: false,
         chain: Vec::new(),
         signing_time: 1_790_000_000,
+        ess: Default::default(),
     }
 }
 

@@ -8,12 +8,13 @@ use super::attributes::START;
 use super::inside::{LOOKED_AT, encrypted_layer};
 use super::signed_data::{Rest, SignedDataReader};
 use super::signer::{Content, SignerInfo};
-use super::{SignatureState, SignerOutcome, VerifyOutcome};
+use super::{SignatureState, SignerOutcome, VerifyOutcome, counter};
 use crate::algorithm::{DigestAlgorithm, Hashers};
 use crate::cert::Certificate;
 use crate::content::ID_DATA;
 use crate::enveloped;
 use crate::error::{Error, Result};
+use crate::ess::{Findings, ID_CT_RECEIPT};
 use crate::io::Input;
 use crate::layer::Layer;
 use crate::limits;
@@ -74,7 +75,7 @@ pub fn verify(
         _ => encrypted_layer(&read.hashed.start),
     };
     let judge = |hashed: &Hashed| judge_all(&signers, &named, &read, hashed);
-    let (judged, content_len) = match given {
+    let (mut judged, content_len) = match given {
         Some(given) if clear || read.has_content => {
             let mut judged = judge(&read.hashed);
             for (own, given) in judged.iter_mut().zip(judge(&given)) {
@@ -89,7 +90,12 @@ pub fn verify(
         Some(given) => (judge(&given), given.len),
         None => (judge(&read.hashed), read.hashed.len),
     };
+    let mut warnings = counter::judge(&signers, &mut judged, &read.rest.certificates, candidates);
+    let ess = Findings::of(judged.iter().map(|signer| &signer.ess.attributes));
+    warnings.extend(ess.warnings);
     let mut outcome = VerifyOutcome {
+        content_type: Some(read.kind),
+        warnings,
         signers: judged,
         certificates: read.rest.certificates,
         crls: read.rest.crls,
@@ -101,8 +107,8 @@ pub fn verify(
         from: read.headers.addresses("From"),
         sender: read.headers.addresses("Sender"),
         headers: read.headers,
-        contradictions: Vec::new(),
-        reservations: Vec::new(),
+        contradictions: ess.contradictions,
+        reservations: ess.reservations,
         text_outside: read.outside,
         content_len,
     };
@@ -123,7 +129,8 @@ pub fn verify(
             .reservations
             .push(format!("what was signed cannot be looked at ({why})")),
     }
-    if !certs_only && read.kind != ID_DATA {
+    // a receipt is judged like mail, but shown as what it is (RFC 2634 §2.6)
+    if !certs_only && read.kind != ID_DATA && read.kind != ID_CT_RECEIPT {
         outcome.contradictions.push(format!(
             "what was signed is no mail but content of the type {}",
             read.kind

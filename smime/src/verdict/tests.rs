@@ -19,6 +19,8 @@ fn signer(
         algorithm: "ecdsa".into(),
         signing_time: None,
         weak,
+        ess: Default::default(),
+        countersignatures: Vec::new(),
     }
 }
 
