@@ -90,7 +90,8 @@ async fn contexts_are_checked() {
             "encrypt",
             "decrypt",
             "compress",
-            "decompress"
+            "decompress",
+            "receipts"
         ]
     );
     assert_eq!(

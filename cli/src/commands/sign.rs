@@ -18,7 +18,8 @@ Needs a key, not a trusted chain: a chain that is not valid here gives a warning
 Examples:
   privyseal sign mail.txt -s alice@example.org -o signed.eml
   privyseal sign --form detached --format pem release.tar -o release.tar.p7s
-  privyseal sign mail.txt --encrypt-to bob@example.org -o secret.eml";
+  privyseal sign mail.txt --encrypt-to bob@example.org -o secret.eml
+  privyseal sign mail.txt --request-receipt alice@example.org -o signed.eml";
 
 /// Sign a MIME entity, or any bytes
 ///
@@ -57,6 +58,14 @@ pub struct Args {
     /// Sign line ends as they are, not as CR LF
     #[arg(long)]
     no_canonicalize: bool,
+
+    /// Ask all recipients for a signed receipt, to be sent to ADDR (may be repeated)
+    #[arg(long, value_name = "ADDR")]
+    request_receipt: Vec<String>,
+
+    /// Put a security label on it: the policy's OID, a classification (0 to 256, or a word such as secret), a privacy mark
+    #[arg(long, value_name = "POLICY_OID:CLASSIFICATION[:PRIVACY MARK]")]
+    label: Option<String>,
 
     /// Encrypt to RECIPIENT as well: an address, sha256: fingerprint, certificate file or pkcs11: URI (may be repeated)
     #[arg(long, value_name = "RECIPIENT")]
@@ -103,6 +112,11 @@ impl Args {
             }),
         );
         options.set("canonicalize", self.no_canonicalize.then_some(false));
+        options.set(
+            "request-receipt",
+            (!self.request_receipt.is_empty()).then_some(self.request_receipt),
+        );
+        options.set("label", self.label);
         if let Some(signer) = &self.signer {
             let signer = options.certificate(signer)?;
             options.set("signer", Some(signer));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use privyseal_proto::Dict;
 use serde_json::Value;
 
+use super::ess;
 use crate::args::PathOptions;
 use crate::bus::Bus;
 use crate::error::{CommandError, Result};
@@ -105,7 +106,7 @@ fn written(results: &Dict, is_empty: bool) -> bool {
         .unwrap_or(!is_empty)
 }
 
-fn describe(shown: &Value, ui: &Ui) -> String {
+pub(super) fn describe(shown: &Value, ui: &Ui) -> String {
     let verdict = string(shown, "verdict");
     let paint = match verdict {
         "good" => Paint::Green,
@@ -135,7 +136,9 @@ fn describe(shown: &Value, ui: &Ui) -> String {
             text.push_str(&format!("signature {}\n", place.saturating_add(1)));
         }
         describe_signature(signature, &mut text);
+        ess::describe_countersignatures(signature, &mut text);
     }
+    ess::describe(shown, &mut text);
     let layers: Vec<String> = list(shown, "layers").iter().map(layer).collect();
     if !layers.is_empty() {
         field(&mut text, "layers", &layers.join(" > "));
@@ -198,7 +201,7 @@ fn layer(layer: &Value) -> String {
 }
 
 /// `Alice Example <alice@example.org>`, as far as it is known.
-fn person(signer: &Value) -> String {
+pub(super) fn person(signer: &Value) -> String {
     let emails: Vec<&str> = list(signer, "emails")
         .iter()
         .filter_map(Value::as_str)
@@ -261,17 +264,17 @@ fn unescape(text: &str) -> String {
     }
 }
 
-fn field(text: &mut String, name: &str, value: &str) {
+pub(super) fn field(text: &mut String, name: &str, value: &str) {
     if !value.is_empty() {
         text.push_str(&format!("  {name:<11}{}\n", clean(value)));
     }
 }
 
-fn string<'v>(value: &'v Value, key: &str) -> &'v str {
+pub(super) fn string<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+pub(super) fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value
         .get(key)
         .and_then(Value::as_array)

@@ -101,6 +101,7 @@ impl Manager {
             "decrypt",
             "compress",
             "decompress",
+            "receipts",
         ]
         .map(str::to_owned)
         .to_vec()

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use privyseal_pki::Anchors;
 
-use super::Config;
 use super::file::{Places, Presence, merge, parse, read};
+use super::{Config, UnknownLabels};
 use crate::pinentry;
 
 /// Reads the configuration (or only `file`) and looks at what it points to. The text is for people: which files were read, what
@@ -46,6 +46,7 @@ pub(super) fn report(places: &Places) -> Result<String, String> {
     report.certificates("people's certificates", &config.pki.certificates);
     report.crls(&config);
     report.defaults(&config);
+    report.labels(&config);
     report.pinentry(&config);
     if config.trust.anchors.is_empty() {
         report.lines.push(
@@ -154,6 +155,20 @@ impl Report {
                 "not to"
             }
         ));
+    }
+
+    fn labels(&mut self, config: &Config) {
+        let known = config.labels.clearance.len();
+        let unknown = match config.labels.unknown {
+            UnknownLabels::Show => "shown",
+            UnknownLabels::Refuse => "refused",
+        };
+        if known > 0 || config.labels.unknown == UnknownLabels::Refuse {
+            self.lines.push(format!(
+                "security labels: clearance for {known} {}; messages with others are {unknown}",
+                if known == 1 { "policy" } else { "policies" },
+            ));
+        }
     }
 
     fn pinentry(&mut self, config: &Config) {

@@ -251,6 +251,8 @@ pub(super) fn merge(into: &mut Config, from: Parsed) {
         sign.include_chain = "include-chain",
         encrypt.cipher = "cipher",
         encrypt.to_self = "to-self",
+        labels.unknown = "unknown",
+        labels.clearance = "clearance",
     }
     into.module.extend(from.config.module);
 }

@@ -14,12 +14,14 @@ use serde::{Deserialize, Deserializer};
 mod check;
 mod file;
 mod folders;
+mod labels;
 #[cfg(test)]
 mod tests;
 
 pub use check::check;
 pub use file::load;
 pub use folders::{data_dir, spool_dir};
+pub use labels::{Labels, UnknownLabels};
 
 /// What all files said together; paths are absolute, values are known ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -32,6 +34,7 @@ pub struct Config {
     pub pinentry: Pinentry,
     pub sign: Sign,
     pub encrypt: Encrypt,
+    pub labels: Labels,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -38,6 +38,9 @@ include-chain = "all"
 [encrypt]
 cipher = "aes128-cbc"
 to-self = false
+[labels]
+unknown = "refuse"
+clearance = { "1.2.3" = "secret", "1.2.4" = 256 }
 "#;
 
 fn parsed(text: &str) -> Result<file::Parsed, ConfigError> {
@@ -86,6 +89,8 @@ fn every_key_survives_the_merge_and_paths_become_absolute() {
     assert_eq!(config.module[0].init_args.as_deref(), Some("args"));
     assert_eq!(config.pinentry.program, Some(path("pinentry-gtk-2")));
     assert_eq!(config.sign.digest, "sha384");
+    let levels: Vec<u16> = config.labels.clearance.values().copied().collect();
+    assert_eq!(levels, [4, 256]);
     // a key that is here but was forgotten in the merge would have kept its default
     let default = format!("{:#?}", Config::default());
     let changed = format!("{config:#?}");
@@ -157,6 +162,24 @@ fn errors_name_line_column_and_what_would_be_right() {
             "use \"aes256-gcm\"",
         ),
         ("[pinentry]\nprogram = \"\"\n", 2, 11, "leave the key out"),
+        (
+            "[labels]\nunknown = \"ask\"\n",
+            2,
+            11,
+            "expected `show` or `refuse`",
+        ),
+        (
+            "[labels]\nclearance = { \"1.2.3\" = 257 }\n",
+            2,
+            13,
+            "no classification",
+        ),
+        (
+            "[labels]\nclearance = { acme = 1 }\n",
+            2,
+            13,
+            "no object identifier",
+        ),
         (
             "[[module]]\npath = \"/a.so\"\n[[module]]\npath = \"/b.so\"\nhold = \"ever\"\n",
             5,

@@ -16,9 +16,11 @@ use crate::registry::{OwnCertificate, Registry};
 
 pub mod compress;
 mod encrypt;
+mod ess;
 mod failure;
 mod key;
 mod options;
+mod receipt;
 mod results;
 mod select;
 mod sign;
@@ -125,6 +127,29 @@ impl Environment {
         verify::verify(self, o, message, content, output)
     }
 
+    /// A signed receipt for a message that is good and asks for one (RFC 2634 §2.5).
+    pub fn make_receipt(
+        &self,
+        o: &Options,
+        unlock: Unlock<'_>,
+        message: &mut dyn Input,
+        content: Option<&mut dyn Input>,
+        output: &mut dyn Write,
+    ) -> Result<Dict, Failure> {
+        receipt::make(self, o, unlock, message, content, output)
+    }
+
+    /// Whether a signed receipt is a good one for a message of ours (RFC 2634 §2.6): a verdict, as of [`Self::verify`].
+    pub fn check_receipt(
+        &self,
+        o: &Options,
+        receipt: &mut dyn Input,
+        original: &mut dyn Input,
+        content: Option<&mut dyn Input>,
+    ) -> Result<Dict, Failure> {
+        receipt::check(self, o, receipt, original, content)
+    }
+
     pub fn encrypt(
         &self,
         o: &Options,
@@ -176,6 +201,18 @@ impl Environment {
         }
         judged.insert(key, (Instant::now(), outcome.clone()));
         outcome
+    }
+
+    /// Certificates that may be a signer's, beside those of the message.
+    fn candidates(&self, o: &Options) -> Vec<Certificate> {
+        let tokens = self.registry.certificates();
+        o.untrusted
+            .iter()
+            .chain(&self.people)
+            .chain(&self.intermediates)
+            .chain(tokens.iter().map(|own| &own.certificate))
+            .cloned()
+            .collect()
     }
 
     fn judged(&self) -> MutexGuard<'_, HashMap<Judged, (Instant, Arc<PathOutcome>)>> {

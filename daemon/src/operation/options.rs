@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use der::asn1::ObjectIdentifier;
 use privyseal_pki::{Anchors, PathOptions, Purpose, Revocation};
 use privyseal_proto::{ErrorName, Failure, limits};
+use privyseal_smime::ess::SecurityLabel;
 use privyseal_smime::{Certificate, Cipher, DigestAlgorithm, Form, IncludeChain, SignForm};
 use zbus::{OwnedVariant, Variant};
 
@@ -23,6 +24,8 @@ pub enum Call {
     Compress,
     Decompress,
     Validate,
+    MakeReceipt,
+    CheckReceipt,
 }
 
 /// Descriptors in one option.
@@ -52,6 +55,11 @@ pub struct Options {
     pub crls: Vec<Vec<u8>>,
     pub path: PathOptions,
     pub even_if_bad: bool,
+    /// whom receipts are asked to be sent to
+    pub request_receipt: Vec<String>,
+    pub label: Option<SecurityLabel>,
+    /// what is verified is taken for a receipt
+    pub as_receipt: bool,
     /// what `fd:N` selectors mean
     certificates: Vec<Certificate>,
 }
@@ -76,6 +84,7 @@ const ENCRYPT: [&str; 7] = [
     "sender",
     "certificates",
 ];
+const ESS: [&str; 2] = ["request-receipt", "label"];
 const COMPRESS: [&str; 2] = ["format", "canonicalize"];
 const PATH: [&str; 17] = [
     "at",
@@ -121,6 +130,9 @@ impl Default for Options {
             crls: Vec::new(),
             path: PathOptions::default(),
             even_if_bad: false,
+            request_receipt: Vec::new(),
+            label: None,
+            as_receipt: false,
             certificates: Vec::new(),
         }
     }
@@ -130,8 +142,15 @@ impl Call {
     fn takes(self, name: &str) -> bool {
         COMMON.contains(&name)
             || match self {
-                Call::Sign => SIGN.contains(&name),
-                Call::SignAndEncrypt => SIGN.contains(&name) || ENCRYPT.contains(&name),
+                Call::Sign => SIGN.contains(&name) || ESS.contains(&name),
+                Call::SignAndEncrypt => {
+                    SIGN.contains(&name) || ESS.contains(&name) || ENCRYPT.contains(&name)
+                }
+                Call::MakeReceipt => {
+                    !["form", "canonicalize"].contains(&name)
+                        && (SIGN.contains(&name) || PATH.contains(&name))
+                }
+                Call::CheckReceipt => PATH.contains(&name),
                 Call::Encrypt => ENCRYPT.contains(&name),
                 Call::Verify => PATH.contains(&name) || name == "even-if-bad",
                 Call::Validate => PATH.contains(&name) && name != "sender",
@@ -154,7 +173,10 @@ impl Options {
         options: HashMap<String, OwnedVariant>,
         from: &Files,
     ) -> Result<Self, Failure> {
-        let mut o = Options::default();
+        let mut o = Options {
+            as_receipt: call == Call::CheckReceipt,
+            ..Options::default()
+        };
         // a caller's own anchors must be self-signed unless it says otherwise, as with openssl; the owner's need not
         o.path.partial_chain = !options.contains_key("trust-anchors");
         for (name, value) in options {
@@ -275,6 +297,14 @@ impl Options {
             "require-explicit-policy" => self.path.require_explicit_policy = flag(name, value)?,
             "inhibit-policy-mapping" => self.path.inhibit_policy_mapping = flag(name, value)?,
             "inhibit-any-policy" => self.path.inhibit_any_policy = flag(name, value)?,
+            "request-receipt" => {
+                self.request_receipt =
+                    Vec::<String>::try_from(value).map_err(|_| mistyped(name, "as"))?;
+            }
+            "label" => {
+                let label = SecurityLabel::from_text(&text(name, value)?);
+                self.label = Some(label.map_err(|e| Failure::invalid(e.to_string()))?);
+            }
             "even-if-bad" => self.even_if_bad = flag(name, value)?,
             _ => return Err(Failure::invalid(format!("unknown option {name:?}"))),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use privyseal_pki::{ChainState, Usage};
 use privyseal_proto::{Dict, ErrorName, Failure};
+use privyseal_smime::ess::{ReceiptRequest, SignEss};
 use privyseal_smime::mime::CanonicalReader;
 use privyseal_smime::{
     Certificate, DigestAlgorithm, EncryptOptions, Encryptor, Form, IncludeChain, KeyType, SignForm,
@@ -89,6 +90,28 @@ fn make(
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> Result<SignResult, Failure> {
+    let mut options = options_for(env, o, own, (form, format))?;
+    // before the input is touched: a person may have to type
+    key::usable(own)?;
+    unlock(own, PURPOSE)?;
+    options.signing_time = now();
+    privyseal_smime::sign(
+        input,
+        output,
+        &own.certificate,
+        &key::TokenSigner(own),
+        &options,
+    )
+    .map_err(failure::of_smime)
+}
+
+/// How the call wants it signed.
+pub fn options_for(
+    env: &Environment,
+    o: &Options,
+    own: &OwnCertificate,
+    (form, format): (SignForm, Form),
+) -> Result<SignOptions, Failure> {
     if form == SignForm::Clear && format != Form::Smime {
         return Err(Failure::invalid(
             "the form `clear` exists as S/MIME only: choose opaque or detached for DER and PEM",
@@ -114,26 +137,26 @@ fn make(
         Some(include) => include,
         None => options::include_chain(&env.config.sign.include_chain)?,
     };
-    // before the input is touched: a person may have to type
-    key::usable(own)?;
-    unlock(own, PURPOSE)?;
-    let options = SignOptions {
+    let signing_time = now();
+    Ok(SignOptions {
         form,
         format,
         canonicalize: o.canonicalize.unwrap_or(format == Form::Smime),
         digest,
         pss: o.pss,
         chain: chain(env, &own.certificate, include),
-        signing_time: now(),
-    };
-    privyseal_smime::sign(
-        input,
-        output,
-        &own.certificate,
-        &key::TokenSigner(own),
-        &options,
-    )
-    .map_err(failure::of_smime)
+        signing_time,
+        ess: SignEss {
+            receipt_request: match o.request_receipt.as_slice() {
+                [] => None,
+                to => Some(
+                    ReceiptRequest::new(&own.certificate, signing_time, to)
+                        .map_err(failure::of_smime)?,
+                ),
+            },
+            security_label: o.label.clone(),
+        },
+    })
 }
 
 /// The issuers above a certificate, by name, as far as they are at hand.
@@ -166,7 +189,12 @@ fn chain(env: &Environment, leaf: &Certificate, include: IncludeChain) -> Vec<Ce
     path
 }
 
-fn results(env: &Environment, own: &OwnCertificate, made: &SignResult, entity: bool) -> Results {
+pub fn results(
+    env: &Environment,
+    own: &OwnCertificate,
+    made: &SignResult,
+    entity: bool,
+) -> Results {
     let judged = env.judge(&own.certificate, Usage::Sign);
     let mut warnings: Vec<String> = Vec::new();
     if !entity {

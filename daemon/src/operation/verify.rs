@@ -10,7 +10,7 @@ use privyseal_smime::{
 };
 
 use super::results::Results;
-use super::{Environment, Options, failure, now, rfc3339};
+use super::{Environment, Options, ess, failure, now, rfc3339};
 
 pub fn verify(
     env: &Environment,
@@ -19,19 +19,12 @@ pub fn verify(
     mut content: Option<&mut dyn Input>,
     output: Option<&mut dyn Write>,
 ) -> Result<Dict, Failure> {
-    let tokens = env.registry.certificates();
-    let candidates: Vec<Certificate> = o
-        .untrusted
-        .iter()
-        .chain(&env.people)
-        .chain(&env.intermediates)
-        .chain(tokens.iter().map(|own| &own.certificate))
-        .cloned()
-        .collect();
-    let outcome = match privyseal_smime::verify(message, reborrow(&mut content), &candidates) {
+    let candidates = env.candidates(o);
+    let mut outcome = match privyseal_smime::verify(message, reborrow(&mut content), &candidates) {
         Ok(outcome) => outcome,
         Err(error) => return without_outcome(error),
     };
+    ess::note_receipt(o, &mut outcome);
     let paths: Vec<Option<PathOutcome>> = outcome
         .signers
         .iter()
@@ -67,8 +60,10 @@ pub fn verify(
         );
     }
 
+    let refused = ess::refuse(env, &outcome, &mut verdict, &mut reasons);
     let mut written = None;
     if let Some(output) = output
+        && refused.is_none()
         && (verdict == Verdict::Good || o.even_if_bad)
     {
         let bytes =
@@ -81,9 +76,12 @@ pub fn verify(
         .iter()
         .zip(&paths)
         .zip(&judgements)
-        .map(|((signer, path), judgement)| signature(signer, path.as_ref(), judgement))
+        .map(|((signer, path), judgement)| {
+            let shown = signature(signer, path.as_ref(), judgement);
+            ess::with_countersignatures(env, o, &outcome, signer, shown)
+        })
         .collect();
-    Ok(Results::new()
+    Ok(ess::describe(Results::new(), &outcome, refused)
         .with("verdict", verdict.name())
         .with("reasons", reasons)
         .with_list("signatures", signatures)
@@ -96,14 +94,14 @@ pub fn verify(
 
 fn warnings(outcome: &VerifyOutcome) -> Vec<String> {
     let outside = "there is text before or after the signed part: nobody signed it, and it is no part of the content";
+    let mut all = outcome.warnings.clone();
     if outcome.text_outside {
-        vec![outside.into()]
-    } else {
-        Vec::new()
+        all.push(outside.into());
     }
+    all
 }
 
-fn reborrow<'a>(content: &'a mut Option<&mut dyn Input>) -> Option<&'a mut dyn Input> {
+pub fn reborrow<'a>(content: &'a mut Option<&mut dyn Input>) -> Option<&'a mut dyn Input> {
     match content {
         Some(content) => Some(&mut **content),
         None => None,
@@ -136,7 +134,7 @@ fn without_outcome(error: Error) -> Result<Dict, Failure> {
 }
 
 /// The certificate's path, by the caller's rules where it gave some (design rule 12: nothing is kept of it).
-fn check(
+pub fn check(
     env: &Environment,
     o: &Options,
     leaf: &Certificate,
@@ -234,7 +232,7 @@ fn has_group(field: &str) -> bool {
     false
 }
 
-fn signature(
+pub fn signature(
     signer: &SignerOutcome,
     path: Option<&PathOutcome>,
     judgement: &SignerJudgement,
@@ -254,13 +252,7 @@ fn signature(
         SenderState::Mismatch => "mismatch",
         SenderState::NotChecked => "not-checked",
     };
-    let who = signer.certificate.as_ref().map(|c| {
-        Results::new()
-            .with("subject", c.subject())
-            .with("emails", c.emails())
-            .with("sha256", c.sha256_hex())
-            .into_dict()
-    });
+    let who = person(signer).map(Results::into_dict);
     Results::new()
         .with("signature", state)
         .with_some("detail", detail)
@@ -277,6 +269,16 @@ fn signature(
         .with("algorithm", signer.algorithm.clone())
         .with("weak", signer.weak)
         .with("steps", path.map(|p| p.steps.clone()).unwrap_or_default())
+}
+
+/// The signer, if the certificate is known.
+pub fn person(signer: &SignerOutcome) -> Option<Results> {
+    signer.certificate.as_ref().map(|c| {
+        Results::new()
+            .with("subject", c.subject())
+            .with("emails", c.emails())
+            .with("sha256", c.sha256_hex())
+    })
 }
 
 fn layer(layer: &Layer) -> Results {
