@@ -9,7 +9,7 @@ use privyseal_proto::{ErrorName, Failure, limits};
 use privyseal_smime::{Certificate, Cipher, DigestAlgorithm, Form, IncludeChain, SignForm};
 use zbus::{OwnedVariant, Variant};
 
-use super::{crls_of, sign, verify};
+use super::{crls_of, verify};
 use crate::descriptor::Files;
 
 /// Which call the options are for: each takes only its own.
@@ -37,10 +37,13 @@ pub struct Options {
     pub canonicalize: Option<bool>,
     pub signer: Option<String>,
     pub digest: Option<DigestAlgorithm>,
-    pub pss: bool,
+    pub pss: Option<bool>,
+    /// of algorithms
+    pub profile: Option<String>,
+    pub content_hint: Option<String>,
     pub include_chain: Option<IncludeChain>,
     pub cipher: Option<Cipher>,
-    pub oaep: bool,
+    pub oaep: Option<bool>,
     pub encrypt_to_self: Option<bool>,
     pub sender: Option<String>,
     /// seconds since 1970
@@ -57,7 +60,7 @@ pub struct Options {
 }
 
 const COMMON: [&str; 2] = ["handle_token", "interactive"];
-const SIGN: [&str; 8] = [
+const SIGN: [&str; 10] = [
     "form",
     "format",
     "canonicalize",
@@ -66,8 +69,10 @@ const SIGN: [&str; 8] = [
     "pss",
     "include-chain",
     "certificates",
+    "content-hint",
+    "profile",
 ];
-const ENCRYPT: [&str; 7] = [
+const ENCRYPT: [&str; 8] = [
     "format",
     "canonicalize",
     "cipher",
@@ -75,6 +80,7 @@ const ENCRYPT: [&str; 7] = [
     "encrypt-to-self",
     "sender",
     "certificates",
+    "profile",
 ];
 const COMPRESS: [&str; 2] = ["format", "canonicalize"];
 const PATH: [&str; 17] = [
@@ -107,10 +113,12 @@ impl Default for Options {
             canonicalize: None,
             signer: None,
             digest: None,
-            pss: false,
+            pss: None,
+            profile: None,
+            content_hint: None,
             include_chain: None,
             cipher: None,
-            oaep: false,
+            oaep: None,
             encrypt_to_self: None,
             sender: None,
             at: None,
@@ -133,10 +141,11 @@ impl Call {
                 Call::Sign => SIGN.contains(&name),
                 Call::SignAndEncrypt => SIGN.contains(&name) || ENCRYPT.contains(&name),
                 Call::Encrypt => ENCRYPT.contains(&name),
-                Call::Verify => PATH.contains(&name) || name == "even-if-bad",
+                Call::Verify => PATH.contains(&name) || ["even-if-bad", "profile"].contains(&name),
                 Call::Validate => PATH.contains(&name) && name != "sender",
                 Call::Compress => COMPRESS.contains(&name),
-                Call::Decrypt | Call::Decompress => false,
+                Call::Decrypt => name == "profile",
+                Call::Decompress => false,
             }
     }
 
@@ -203,7 +212,9 @@ impl Options {
             "canonicalize" => self.canonicalize = Some(flag(name, value)?),
             "signer" => self.signer = Some(selector(name, value)?),
             "digest" => self.digest = Some(digest(&text(name, value)?)?),
-            "pss" => self.pss = flag(name, value)?,
+            "pss" => self.pss = Some(flag(name, value)?),
+            "profile" => self.profile = Some(text(name, value)?),
+            "content-hint" => self.content_hint = Some(text(name, value)?),
             "include-chain" => self.include_chain = Some(include_chain(&text(name, value)?)?),
             "cipher" => {
                 let word = text(name, value)?;
@@ -215,7 +226,7 @@ impl Options {
                     )
                 })?);
             }
-            "oaep" => self.oaep = flag(name, value)?,
+            "oaep" => self.oaep = Some(flag(name, value)?),
             "encrypt-to-self" => self.encrypt_to_self = Some(flag(name, value)?),
             "sender" => self.sender = Some(text(name, value)?),
             "at" => {
@@ -282,15 +293,14 @@ impl Options {
     }
 }
 
-/// A digest to sign with, by name.
+/// A digest by name; whether it may be signed with, the profile says.
 pub fn digest(word: &str) -> Result<DigestAlgorithm, Failure> {
-    let known = DigestAlgorithm::from_name(word).ok_or_else(|| {
+    DigestAlgorithm::from_name(word).ok_or_else(|| {
         Failure::new(
             ErrorName::UnsupportedAlgorithm,
             format!("no digest {word:?}: there are sha256, sha384, sha512"),
         )
-    })?;
-    sign::strong(known)
+    })
 }
 
 pub fn include_chain(word: &str) -> Result<IncludeChain, Failure> {

@@ -10,7 +10,7 @@ use privyseal_smime::{
 };
 
 use super::results::Results;
-use super::{Environment, Options, failure, now, rfc3339};
+use super::{Environment, Options, claims, failure, now, rfc3339};
 
 pub fn verify(
     env: &Environment,
@@ -28,10 +28,12 @@ pub fn verify(
         .chain(tokens.iter().map(|own| &own.certificate))
         .cloned()
         .collect();
-    let outcome = match privyseal_smime::verify(message, reborrow(&mut content), &candidates) {
+    let profile = env.reading(o)?;
+    let mut outcome = match privyseal_smime::verify(message, reborrow(&mut content), &candidates) {
         Ok(outcome) => outcome,
         Err(error) => return without_outcome(error),
     };
+    outcome.restrict(&profile);
     let paths: Vec<Option<PathOutcome>> = outcome
         .signers
         .iter()
@@ -81,7 +83,10 @@ pub fn verify(
         .iter()
         .zip(&paths)
         .zip(&judgements)
-        .map(|((signer, path), judgement)| signature(signer, path.as_ref(), judgement))
+        .map(|((signer, path), judgement)| {
+            let results = signature(signer, path.as_ref(), judgement);
+            claims::add(results, signer, &outcome)
+        })
         .collect();
     Ok(Results::new()
         .with("verdict", verdict.name())
@@ -119,6 +124,7 @@ fn without_outcome(error: Error) -> Result<Dict, Failure> {
         | Error::LimitExceeded { .. }
         | Error::UnsupportedAlgorithm(_)
         | Error::WeakAlgorithm(_)
+        | Error::Refused(_)
         | Error::Certificate(_) => Verdict::Bad,
         _ => return Err(failure::of_smime(error)),
     };

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{SignForm, SignOptions, SignResult, attributes, scheme};
+use super::{SignForm, SignOptions, SignResult, attributes, claims, scheme};
 use crate::algorithm::{DigestAlgorithm, SignatureScheme};
 use crate::algorithm_id::encode;
 use crate::ber::{HELD, Writer, constructed, id, tlv};
@@ -21,8 +21,8 @@ const CHUNK: usize = 64 << 10;
 /// it lies in front of its signature.
 ///
 /// # Errors
-/// [`crate::Error::Key`] from the signer, `Certificate` when the key type cannot sign, `WeakAlgorithm`, `InvalidOption` for a
-/// clear signature in another format than S/MIME, `Io`/`NoSpace` of the streams.
+/// [`crate::Error::Key`] from the signer, `Certificate` when the key type cannot sign, `WeakAlgorithm` and `Refused` for what the
+/// profile does not write, `InvalidOption` for a clear signature in another format than S/MIME and for a content hint that is too long, `Io`/`NoSpace` of the streams.
 pub fn sign(
     input: &mut dyn Read,
     output: &mut dyn Write,
@@ -30,7 +30,7 @@ pub fn sign(
     signer: &dyn Signer,
     options: &SignOptions,
 ) -> Result<SignResult> {
-    let scheme = scheme::choose(certificate, options.digest, options.pss)?;
+    let scheme = scheme::choose(certificate, options)?;
     let signing = Signing {
         certificate,
         signer,
@@ -51,10 +51,20 @@ pub fn sign(
     };
     output.flush()?;
     Ok(SignResult {
+        profile: options.profile.name().to_owned(),
         digest: scheme.digest(),
         algorithm: scheme.name(),
         content_len,
     })
+}
+
+/// Whether [`sign`] could sign so, for who wants to know before a person is asked for a PIN.
+///
+/// # Errors
+/// Those that do not come from key and streams.
+pub fn check_signing(certificate: &Certificate, options: &SignOptions) -> Result<()> {
+    scheme::choose(certificate, options)?;
+    claims::encode(certificate, options).map(|_| ())
 }
 
 struct Signing<'a> {
@@ -211,6 +221,7 @@ impl Signing<'_> {
     fn after_content(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
         let mut certificates: Vec<&[u8]> = std::iter::once(self.certificate)
             .chain(&self.options.chain)
+            .chain(&self.options.encryption_certificate)
             .map(Certificate::der)
             .collect();
         certificates.sort_unstable();
@@ -224,8 +235,12 @@ impl Signing<'_> {
     }
 
     fn signer_info(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
-        let attributes =
-            attributes::encode_signed(content_digest, self.options.signing_time, self.certificate)?;
+        let attributes = attributes::encode_signed(
+            content_digest,
+            self.options.signing_time,
+            self.certificate,
+            claims::encode(self.certificate, self.options)?,
+        )?;
         let message = tlv(id::SET, &attributes);
         let signature = self.signer.sign_message(self.scheme, &message)?;
         if !verify_message(self.certificate, self.scheme, &message, &signature) {

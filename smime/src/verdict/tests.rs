@@ -18,7 +18,9 @@ fn signer(
         digest: Some(digest),
         algorithm: "ecdsa".into(),
         signing_time: None,
+        scheme: None,
         weak,
+        claims: Default::default(),
     }
 }
 
