@@ -11,11 +11,13 @@ pub mod ess;
 pub mod io;
 pub mod limits;
 pub mod mime;
+pub mod profile;
 pub mod signed;
 pub mod verdict;
 
 mod algorithm;
 mod algorithm_id;
+mod capability;
 mod cert;
 mod content;
 mod error;
@@ -23,9 +25,12 @@ mod key;
 mod layer;
 
 pub use algorithm::{Cipher, DigestAlgorithm, Hashers, KeyWrap, MlDsa, SignatureScheme};
+pub use capability::Capability;
 pub use cert::{Brainpool, Certificate, Curve, KeyType, MlKem};
 pub use compressed::{CompressOptions, CompressResult, DecompressOutcome, compress, decompress};
-pub use enveloped::{DecryptOutcome, EncryptOptions, EncryptResult, Encryptor, decrypt, encrypt};
+pub use enveloped::{
+    DecryptOutcome, EncryptOptions, EncryptResult, Encryptor, decrypt, decrypt_with, encrypt,
+};
 pub use error::{Error, Result};
 pub use io::Input;
 pub use key::{
@@ -34,7 +39,8 @@ pub use key::{
 };
 pub use layer::Layer;
 pub use mime::{Form, Headers};
+pub use profile::{Profile, Profiles};
 pub use signed::{
-    IncludeChain, SignForm, SignOptions, SignResult, SignatureState, SignerOutcome, VerifyOutcome,
-    release, sign, sign_receipt, verify,
+    Claims, ContentHint, IncludeChain, SignForm, SignOptions, SignResult, SignatureState,
+    SignerOutcome, VerifyOutcome, check_signing, release, sign, sign_receipt, verify,
 };

@@ -26,6 +26,10 @@ pub const INFLATED_RATIO: u64 = 100;
 pub const INFLATED_FLOOR: u64 = 1 << 20;
 /// How far the beginning of a compressed message may be above its ratio before the rest is waited for, bytes.
 pub const INFLATED_AHEAD: u64 = 64 << 20;
+/// SMIMECapabilities of one signer; more are passed over.
+pub const CAPABILITIES: usize = 128;
+/// The description of a contentHints attribute, characters; a longer one is not shown, nor written.
+pub const CONTENT_HINT: usize = 1024;
 /// Digest algorithms named by one SignedData.
 pub const DIGESTS: usize = 64;
 /// Content whose signature covers the content itself (Ed25519 or ML-DSA without signed attributes): it is held, bytes.

@@ -47,13 +47,21 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     digest: Option<String>,
 
-    /// Sign by RSASSA-PSS
+    /// Sign by RSASSA-PSS, also where the profile would not
     #[arg(long)]
     pss: bool,
+
+    /// Take the algorithms of the profile NAME, such as rfc8551, br-strict, edi-energy or bsi [default: the configuration's]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
 
     /// Which certificates travel with the signature
     #[arg(long, value_enum, value_name = "WHICH")]
     include_chain: Option<Chain>,
+
+    /// Say in the signature what the content is: one line that readers may show
+    #[arg(long, value_name = "TEXT")]
+    content_hint: Option<String>,
 
     /// Sign line ends as they are, not as CR LF
     #[arg(long)]
@@ -103,6 +111,8 @@ impl Args {
         options.set("format", self.format.map(Format::name));
         options.set("digest", self.digest);
         options.flag("pss", self.pss);
+        options.set("profile", self.profile);
+        options.set("content-hint", self.content_hint);
         options.set(
             "include-chain",
             self.include_chain.map(|chain| match chain {

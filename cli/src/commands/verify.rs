@@ -52,6 +52,10 @@ pub struct Args {
     #[arg(long, value_name = "ADDR")]
     sender: Option<String>,
 
+    /// Read only what the profile NAME reads, such as rfc8551 or legacy-read [default: the configuration's]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
     #[command(flatten)]
     pub path_options: PathOptions,
 }
@@ -68,6 +72,7 @@ impl Args {
         let mut options = Options::default();
         options.set("sender", self.sender);
         options.flag("even-if-bad", self.even_if_bad);
+        options.set("profile", self.profile);
         self.path_options.add_to(&mut options)?;
 
         let mut trouble = Trouble::new();
@@ -167,6 +172,19 @@ fn describe_signature(signature: &Value, text: &mut String) {
         field(text, "chain", &format!("{chain} ({error})"));
     }
     field(text, "revocation", string(signature, "revocation"));
+    if let Some(hint) = signature.get("content_hint") {
+        field(text, "about", string(hint, "description"));
+    }
+    let reads: Vec<&str> = list(signature, "capabilities")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    field(text, "can read", &reads.join(", "));
+    field(
+        text,
+        "encrypt to",
+        string(signature, "encryption_certificate"),
+    );
     field(text, "sender", string(signature, "sender"));
 }
 

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use privyseal_pki::{Anchors, PathOptions, PathOutcome, PathQuery, Purpose, Revocation, Usage};
 use privyseal_proto::{Dict, ErrorName, Failure};
 use privyseal_smime::mime::pem;
-use privyseal_smime::{Certificate, Input};
+use privyseal_smime::{Certificate, Input, Profile, Profiles};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::registry::{OwnCertificate, Registry};
 
+mod claims;
 pub mod compress;
 mod encrypt;
 mod ess;
@@ -53,6 +54,7 @@ pub struct Environment {
     people: Vec<Certificate>,
     crls: Vec<Vec<u8>>,
     revocation: Revocation,
+    profiles: Profiles,
     judged: Mutex<HashMap<Judged, (Instant, Arc<PathOutcome>)>>,
 }
 
@@ -84,9 +86,32 @@ impl Environment {
             people: certificates(&config.pki.certificates)?,
             crls: read_crls(&config.trust.crls)?,
             revocation,
+            profiles: config::profiles(&config)
+                .map_err(|e| Failure::new(ErrorName::Failed, format!("configuration: {e}")))?,
             judged: Mutex::new(HashMap::new()),
             config,
             registry,
+        })
+    }
+
+    /// The rules for what is written: the caller's profile, else the configuration's.
+    fn writing(&self, o: &Options) -> Result<Arc<Profile>, Failure> {
+        self.profile(o, &self.config.algorithms.profile)
+    }
+
+    /// The rules for what is read.
+    fn reading(&self, o: &Options) -> Result<Arc<Profile>, Failure> {
+        self.profile(o, &self.config.algorithms.read)
+    }
+
+    fn profile(&self, o: &Options, configured: &str) -> Result<Arc<Profile>, Failure> {
+        let name = o.profile.as_deref().unwrap_or(configured);
+        self.profiles.get(name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = self.profiles.names().collect();
+            Failure::invalid(format!(
+                "no profile is called {name:?}: there are {}",
+                known.join(", ")
+            ))
         })
     }
 

@@ -10,7 +10,7 @@ use privyseal_smime::ess::SecurityLabel;
 use privyseal_smime::{Certificate, Cipher, DigestAlgorithm, Form, IncludeChain, SignForm};
 use zbus::{OwnedVariant, Variant};
 
-use super::{crls_of, sign, verify};
+use super::{crls_of, verify};
 use crate::descriptor::Files;
 
 /// Which call the options are for: each takes only its own.
@@ -40,10 +40,13 @@ pub struct Options {
     pub canonicalize: Option<bool>,
     pub signer: Option<String>,
     pub digest: Option<DigestAlgorithm>,
-    pub pss: bool,
+    pub pss: Option<bool>,
+    /// of algorithms
+    pub profile: Option<String>,
+    pub content_hint: Option<String>,
     pub include_chain: Option<IncludeChain>,
     pub cipher: Option<Cipher>,
-    pub oaep: bool,
+    pub oaep: Option<bool>,
     pub encrypt_to_self: Option<bool>,
     pub sender: Option<String>,
     /// seconds since 1970
@@ -65,7 +68,7 @@ pub struct Options {
 }
 
 const COMMON: [&str; 2] = ["handle_token", "interactive"];
-const SIGN: [&str; 8] = [
+const SIGN: [&str; 10] = [
     "form",
     "format",
     "canonicalize",
@@ -74,8 +77,10 @@ const SIGN: [&str; 8] = [
     "pss",
     "include-chain",
     "certificates",
+    "content-hint",
+    "profile",
 ];
-const ENCRYPT: [&str; 7] = [
+const ENCRYPT: [&str; 8] = [
     "format",
     "canonicalize",
     "cipher",
@@ -83,6 +88,7 @@ const ENCRYPT: [&str; 7] = [
     "encrypt-to-self",
     "sender",
     "certificates",
+    "profile",
 ];
 const ESS: [&str; 2] = ["request-receipt", "label"];
 const COMPRESS: [&str; 2] = ["format", "canonicalize"];
@@ -116,10 +122,12 @@ impl Default for Options {
             canonicalize: None,
             signer: None,
             digest: None,
-            pss: false,
+            pss: None,
+            profile: None,
+            content_hint: None,
             include_chain: None,
             cipher: None,
-            oaep: false,
+            oaep: None,
             encrypt_to_self: None,
             sender: None,
             at: None,
@@ -147,15 +155,16 @@ impl Call {
                     SIGN.contains(&name) || ESS.contains(&name) || ENCRYPT.contains(&name)
                 }
                 Call::MakeReceipt => {
-                    !["form", "canonicalize"].contains(&name)
+                    !["form", "canonicalize", "content-hint"].contains(&name)
                         && (SIGN.contains(&name) || PATH.contains(&name))
                 }
-                Call::CheckReceipt => PATH.contains(&name),
+                Call::CheckReceipt => PATH.contains(&name) || name == "profile",
                 Call::Encrypt => ENCRYPT.contains(&name),
-                Call::Verify => PATH.contains(&name) || name == "even-if-bad",
+                Call::Verify => PATH.contains(&name) || ["even-if-bad", "profile"].contains(&name),
                 Call::Validate => PATH.contains(&name) && name != "sender",
                 Call::Compress => COMPRESS.contains(&name),
-                Call::Decrypt | Call::Decompress => false,
+                Call::Decrypt => name == "profile",
+                Call::Decompress => false,
             }
     }
 
@@ -225,7 +234,9 @@ impl Options {
             "canonicalize" => self.canonicalize = Some(flag(name, value)?),
             "signer" => self.signer = Some(selector(name, value)?),
             "digest" => self.digest = Some(digest(&text(name, value)?)?),
-            "pss" => self.pss = flag(name, value)?,
+            "pss" => self.pss = Some(flag(name, value)?),
+            "profile" => self.profile = Some(text(name, value)?),
+            "content-hint" => self.content_hint = Some(text(name, value)?),
             "include-chain" => self.include_chain = Some(include_chain(&text(name, value)?)?),
             "cipher" => {
                 let word = text(name, value)?;
@@ -237,7 +248,7 @@ impl Options {
                     )
                 })?);
             }
-            "oaep" => self.oaep = flag(name, value)?,
+            "oaep" => self.oaep = Some(flag(name, value)?),
             "encrypt-to-self" => self.encrypt_to_self = Some(flag(name, value)?),
             "sender" => self.sender = Some(text(name, value)?),
             "at" => {
@@ -312,15 +323,14 @@ impl Options {
     }
 }
 
-/// A digest to sign with, by name.
+/// A digest by name; whether it may be signed with, the profile says.
 pub fn digest(word: &str) -> Result<DigestAlgorithm, Failure> {
-    let known = DigestAlgorithm::from_name(word).ok_or_else(|| {
+    DigestAlgorithm::from_name(word).ok_or_else(|| {
         Failure::new(
             ErrorName::UnsupportedAlgorithm,
             format!("no digest {word:?}: there are sha256, sha384, sha512"),
         )
-    })?;
-    sign::strong(known)
+    })
 }
 
 pub fn include_chain(word: &str) -> Result<IncludeChain, Failure> {

@@ -21,7 +21,8 @@ pub fn make(
     mut content: Option<&mut dyn Input>,
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
-    let own = select::signer(env, o)?;
+    let profile = env.writing(o)?;
+    let own = select::signer(env, o, &profile)?;
     let judged = verify::verify(env, o, message, verify::reborrow(&mut content), None)?;
     if let Some(why) = text(&judged, "refused") {
         return Err(Failure::new(ErrorName::PolicyDenied, why));
@@ -47,7 +48,7 @@ pub fn make(
         }
     }
     let format = o.format.unwrap_or_default();
-    let mut how = sign::options_for(env, o, &own, (SignForm::Opaque, format))?;
+    let mut how = sign::options(env, o, &own, (SignForm::Opaque, format), profile)?;
     key::usable(&own)?;
     unlock(&own, "sign a receipt")?;
     how.signing_time = now();

@@ -10,7 +10,7 @@ use privyseal_smime::{
 };
 
 use super::results::Results;
-use super::{Environment, Options, ess, failure, now, rfc3339};
+use super::{Environment, Options, claims, ess, failure, now, rfc3339};
 
 pub fn verify(
     env: &Environment,
@@ -20,10 +20,12 @@ pub fn verify(
     output: Option<&mut dyn Write>,
 ) -> Result<Dict, Failure> {
     let candidates = env.candidates(o);
+    let profile = env.reading(o)?;
     let mut outcome = match privyseal_smime::verify(message, reborrow(&mut content), &candidates) {
         Ok(outcome) => outcome,
         Err(error) => return without_outcome(error),
     };
+    outcome.restrict(&profile);
     ess::note_receipt(o, &mut outcome);
     let paths: Vec<Option<PathOutcome>> = outcome
         .signers
@@ -77,7 +79,11 @@ pub fn verify(
         .zip(&paths)
         .zip(&judgements)
         .map(|((signer, path), judgement)| {
-            let shown = signature(signer, path.as_ref(), judgement);
+            let shown = claims::add(
+                signature(signer, path.as_ref(), judgement),
+                signer,
+                &outcome,
+            );
             ess::with_countersignatures(env, o, &outcome, signer, shown)
         })
         .collect();
@@ -117,6 +123,7 @@ fn without_outcome(error: Error) -> Result<Dict, Failure> {
         | Error::LimitExceeded { .. }
         | Error::UnsupportedAlgorithm(_)
         | Error::WeakAlgorithm(_)
+        | Error::Refused(_)
         | Error::Certificate(_) => Verdict::Bad,
         _ => return Err(failure::of_smime(error)),
     };

@@ -12,5 +12,6 @@ mod hostile;
 mod keys;
 mod limits;
 mod openssl;
+mod profiles;
 mod support;
 mod writing;

@@ -25,7 +25,7 @@ pub fn sign_receipt(
     signer: &dyn Signer,
     options: &SignOptions,
 ) -> Result<SignResult> {
-    let scheme = scheme::choose(certificate, options.digest, options.pss)?;
+    let scheme = scheme::choose(certificate, options)?;
     let content = requested.receipt.encode()?;
     let attributes = attributes::encode_for_receipt(
         &scheme.digest().digest(&content),
@@ -45,7 +45,7 @@ pub fn sign_receipt(
                 id::SEQUENCE,
                 &[&tlv(id::OID, ID_CT_RECEIPT.as_bytes()), &explicit],
             ),
-            &certificates(certificate, &options.chain),
+            &certificates(std::iter::once(certificate).chain(&options.chain)),
             &tlv(id::SET, &info),
         ],
     );
@@ -59,6 +59,7 @@ pub fn sign_receipt(
     ))?;
     out.finish()?.flush()?;
     Ok(SignResult {
+        profile: options.profile.name().to_owned(),
         digest: scheme.digest(),
         algorithm: scheme.name(),
         content_len: content.len() as u64,

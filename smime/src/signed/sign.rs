@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{SignForm, SignOptions, SignResult, attributes, scheme};
+use super::{SignForm, SignOptions, SignResult, attributes, claims, scheme};
 use crate::algorithm::{DigestAlgorithm, SignatureScheme};
 use crate::algorithm_id::encode;
 use crate::ber::{HELD, Writer, constructed, id, tlv};
@@ -21,8 +21,8 @@ const CHUNK: usize = 64 << 10;
 /// it lies in front of its signature.
 ///
 /// # Errors
-/// [`crate::Error::Key`] from the signer, `Certificate` when the key type cannot sign, `WeakAlgorithm`, `InvalidOption` for a
-/// clear signature in another format than S/MIME, `Io`/`NoSpace` of the streams.
+/// [`crate::Error::Key`] from the signer, `Certificate` when the key type cannot sign, `WeakAlgorithm` and `Refused` for what the
+/// profile does not write, `InvalidOption` for a clear signature in another format than S/MIME and for a content hint that is too long, `Io`/`NoSpace` of the streams.
 pub fn sign(
     input: &mut dyn Read,
     output: &mut dyn Write,
@@ -30,7 +30,7 @@ pub fn sign(
     signer: &dyn Signer,
     options: &SignOptions,
 ) -> Result<SignResult> {
-    let scheme = scheme::choose(certificate, options.digest, options.pss)?;
+    let scheme = scheme::choose(certificate, options)?;
     let signing = Signing {
         certificate,
         signer,
@@ -51,10 +51,20 @@ pub fn sign(
     };
     output.flush()?;
     Ok(SignResult {
+        profile: options.profile.name().to_owned(),
         digest: scheme.digest(),
         algorithm: scheme.name(),
         content_len,
     })
+}
+
+/// Whether [`sign`] could sign so, for who wants to know before a person is asked for a PIN.
+///
+/// # Errors
+/// Those that do not come from key and streams.
+pub fn check_signing(certificate: &Certificate, options: &SignOptions) -> Result<()> {
+    scheme::choose(certificate, options)?;
+    claims::encode(certificate, options).map(|_| ())
 }
 
 struct Signing<'a> {
@@ -210,18 +220,28 @@ impl Signing<'_> {
     /// certificates and signerInfos.
     fn after_content(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
         Ok([
-            certificates(self.certificate, &self.options.chain),
+            certificates(
+                std::iter::once(self.certificate)
+                    .chain(&self.options.chain)
+                    .chain(&self.options.encryption_certificate),
+            ),
             tlv(id::SET, &self.signer_info(content_digest)?),
         ]
         .concat())
     }
 
     fn signer_info(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
+        let mut more = claims::encode(self.certificate, self.options)?;
+        let ess = self.options.ess.attributes()?;
+        more.extend(
+            ess.iter()
+                .map(|(kind, value)| attributes::attribute(kind, value)),
+        );
         let attributes = attributes::encode_signed(
             content_digest,
             self.options.signing_time,
             self.certificate,
-            &self.options.ess.attributes()?,
+            more,
         )?;
         signer_info(self.certificate, self.signer, self.scheme, &attributes)
     }
@@ -257,8 +277,7 @@ pub(super) fn signer_info(
 }
 
 /// The certificates of a SignedData, in the order of DER.
-pub(super) fn certificates(own: &Certificate, chain: &[Certificate]) -> Vec<u8> {
-    let all = std::iter::once(own).chain(chain);
+pub(super) fn certificates<'a>(all: impl Iterator<Item = &'a Certificate>) -> Vec<u8> {
     let mut all: Vec<&[u8]> = all.map(Certificate::der).collect();
     all.sort_unstable();
     all.dedup();

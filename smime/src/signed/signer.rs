@@ -3,7 +3,8 @@
 use der::asn1::ObjectIdentifier;
 
 use super::attributes::{self, SignedAttributes, looks_like_attributes, sorted};
-use super::{SignatureState, SignerOutcome, scheme};
+use super::restrict::is_weak;
+use super::{Claims, SignatureState, SignerOutcome, claims, scheme};
 use crate::algorithm::{DigestAlgorithm, SignatureScheme};
 use crate::algorithm_id::AlgorithmId;
 use crate::ber::{Cursor, id, tlv};
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ess::{Attributes, Ess};
 use crate::key::{RecipientId, verify_message, verify_signature};
 use crate::limits;
+use crate::profile::Profile;
 
 /// The fields of a SignerInfo, as they lie there. Its version says nothing that the fields do not say, so it is not looked at.
 #[derive(Debug)]
@@ -106,8 +108,12 @@ impl<'a> SignerInfo<'a> {
         certificate: Option<&Certificate>,
         signing_time: Option<u64>,
     ) -> SignerOutcome {
-        let small_key =
-            certificate.is_some_and(|c| matches!(c.key_type(), KeyType::Rsa(bits) if bits < 2048));
+        let scheme = scheme::resolve(&self.digest, &self.algorithm).ok();
+        let claims = match self.signed_attributes {
+            Some(set) if state == SignatureState::Valid => claims::read(set),
+            _ => Claims::default(),
+        };
+        let key = certificate.map(Certificate::key_type);
         SignerOutcome {
             ess: self.ess(&state),
             countersignatures: Vec::new(),
@@ -117,7 +123,9 @@ impl<'a> SignerInfo<'a> {
             digest: self.digest(),
             algorithm: scheme::name(&self.algorithm.oid),
             signing_time,
-            weak: small_key || self.digest().is_some_and(DigestAlgorithm::is_weak),
+            weak: is_weak(&Profile::legacy_read(), self.digest(), scheme, key),
+            scheme,
+            claims,
         }
     }
 

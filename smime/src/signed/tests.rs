@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::io::{Input, MemoryInput};
 
 mod algorithms;
+mod claims;
 mod counter;
 mod crafted;
 mod ess;
