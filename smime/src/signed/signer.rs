@@ -137,7 +137,7 @@ impl<'a> SignerInfo<'a> {
             .filter(|_| self.signed_attributes.is_some());
         let digests = self
             .digest()
-            .map(|digest| forms.map(|form| digest.digest(&form).into()).collect());
+            .map(|digest| forms.map(|form| digest.digest(&form)).collect());
         Ess {
             signature: self.signature.to_vec(),
             attribute_digests: digests.unwrap_or_default(),

@@ -146,7 +146,8 @@ fn whether_a_receipt_is_owed_goes_by_the_request_and_the_last_mailing_list() {
         )])))
     };
     let silent = || expansion(None);
-    let table: [(ReceiptsFrom, Vec<MlData>, Result<&[&str], Refusal>); 11] = [
+    type Row<'a> = (ReceiptsFrom, Vec<MlData>, Result<&'a [&'a str], Refusal>);
+    let table: [Row<'_>; 11] = [
         (all(), vec![], Ok(&["alice@example.org"])),
         (first(), vec![], Ok(&["alice@example.org"])),
         (first(), vec![silent()], Err(Refusal::NotFirstTier)),
