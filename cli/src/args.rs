@@ -6,8 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cert, completions, compress, config, decompress, decrypt, encrypt, mail, man, sign, status,
-    token, verify,
+    cert, completions, compress, config, decompress, decrypt, encrypt, mail, man, receipt, sign,
+    status, token, verify,
 };
 use crate::error::Result;
 use crate::options::Options;
@@ -71,6 +71,7 @@ pub enum Command {
     Compress(compress::Args),
     Decompress(decompress::Args),
     Mail(mail::Args),
+    Receipt(receipt::Args),
     Token(token::Args),
     Cert(cert::Args),
     Status(status::Args),
@@ -243,7 +244,12 @@ impl PathOptions {
 /// Whether the message goes to stdout, so that a usage error with `--json` belongs on stderr. For command lines that clap refused.
 pub fn data_on_stdout(args: &[String]) -> bool {
     let words: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
-    let command = words.iter().find(|word| !word.starts_with('-'));
+    let mut names = words.iter().filter(|word| !word.starts_with('-'));
+    let command = match names.next() {
+        // `receipt check` prints its verdict
+        Some(&"receipt") => names.next().filter(|word| **word == "make"),
+        other => other,
+    };
     let to_file = words.iter().enumerate().any(|(place, word)| {
         let value = match word
             .strip_prefix("--output")
@@ -255,7 +261,14 @@ pub fn data_on_stdout(args: &[String]) -> bool {
         };
         value.is_some_and(|value| value != "-")
     });
-    let turns = ["sign", "encrypt", "decrypt", "compress", "decompress"];
+    let turns = [
+        "sign",
+        "encrypt",
+        "decrypt",
+        "compress",
+        "decompress",
+        "make",
+    ];
     command.is_some_and(|command| turns.contains(command)) && !to_file
 }
 
@@ -370,6 +383,9 @@ mod tests {
             ("privyseal compress --oops", true),
             ("privyseal decompress -o out --oops", false),
             ("privyseal verify --oops", false),
+            ("privyseal receipt make --oops", true),
+            ("privyseal receipt make -o out --oops", false),
+            ("privyseal receipt check --oops", false),
             ("privyseal", false),
         ] {
             let args: Vec<_> = line.split(' ').map(str::to_owned).collect();

@@ -54,6 +54,7 @@ fn run(command: Command, ui: &Ui) -> Result<Exit> {
         Command::Decrypt(args) => wait_for(args.run(ui)),
         Command::Compress(args) => wait_for(args.run(ui)),
         Command::Decompress(args) => wait_for(args.run(ui)),
+        Command::Receipt(args) => wait_for(args.run(ui)),
         Command::Token(args) => {
             // before anything else is opened under its number
             let pin = args.pin()?;

@@ -91,7 +91,8 @@ async fn contexts_are_checked() {
             "decrypt",
             "compress",
             "decompress",
-            "open"
+            "open",
+            "receipts"
         ]
     );
     assert_eq!(

@@ -43,7 +43,7 @@ error_names! {
     InvalidArgument => "",
     NotSupported => "",
     NotAuthorized => "ask again from where a person can answer a prompt",
-    PolicyDenied => "the administrator's policy forbids this",
+    PolicyDenied => "",
     Cancelled => "",
     Timeout => "try again; `privyseal token list` shows how the token is",
     Busy => "wait until earlier work has ended, then try again",

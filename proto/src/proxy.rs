@@ -96,6 +96,20 @@ pub trait Cms {
         output: Fd<'_>,
         options: Options<'_>,
     ) -> zbus::Result<OwnedObjectPath>;
+    fn make_receipt(
+        &self,
+        message: Fd<'_>,
+        content: Fd<'_>,
+        output: Fd<'_>,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    fn check_receipt(
+        &self,
+        receipt: Fd<'_>,
+        original: Fd<'_>,
+        content: Fd<'_>,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
     fn sign_bytes(&self, data: &Bytes, options: Options<'_>) -> zbus::Result<(ByteBuf, Dict)>;
     fn verify_bytes(&self, data: &Bytes, options: Options<'_>) -> zbus::Result<(ByteBuf, Dict)>;
     fn encrypt_bytes(

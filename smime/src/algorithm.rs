@@ -1,5 +1,7 @@
 //! Digests, ciphers, key wraps and signature schemes by their object identifiers and by their names.
 
+use std::fmt;
+
 use const_oid::db;
 use der::asn1::ObjectIdentifier;
 
@@ -24,18 +26,18 @@ pub enum Cipher {
     Aes256Gcm,
     /// RFC 8103
     ChaCha20Poly1305,
-    /// Read only, weak (RFC 3370 §5.1).
+    /// Read only (RFC 3370 §5.1).
     DesEde3Cbc,
-    /// Read only, weak: 128 effective bits (RFC 3370 §5.2).
+    /// Read only: 128 effective bits (RFC 3370 §5.2).
     Rc2Cbc,
-    /// Read only, weak: 64 effective bits.
+    /// Read only: 64 effective bits.
     Rc264Cbc,
-    /// Read only, weak: 40 effective bits.
+    /// Read only: 40 effective bits.
     Rc240Cbc,
 }
 
 impl Cipher {
-    const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Aes128Cbc,
         Self::Aes192Cbc,
         Self::Aes256Cbc,
@@ -88,11 +90,10 @@ impl Cipher {
         }
     }
 
-    /// By name, of those that may be written.
+    /// By name; which may be used, a profile says.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .filter(|c| !c.is_weak())
             .find(|c| c.name().eq_ignore_ascii_case(name))
     }
 
@@ -114,12 +115,18 @@ impl Cipher {
         )
     }
 
-    /// Only read, never written.
-    pub fn is_weak(self) -> bool {
+    /// There is nothing here to write it with.
+    pub fn is_only_read(self) -> bool {
         matches!(
             self,
             Self::DesEde3Cbc | Self::Rc2Cbc | Self::Rc264Cbc | Self::Rc240Cbc
         )
+    }
+}
+
+impl fmt::Display for Cipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -138,15 +145,25 @@ pub enum KeyWrap {
     Aes128,
     Aes192,
     Aes256,
-    /// Triple-DES key wrap (RFC 3217 §3), for 3DES keys only. Weak.
+    /// Triple-DES key wrap (RFC 3217 §3), for 3DES keys only.
     Des3,
 }
 
 impl KeyWrap {
+    pub(crate) const ALL: [Self; 4] = [Self::Aes128, Self::Aes192, Self::Aes256, Self::Des3];
+
     pub fn from_oid(oid: &ObjectIdentifier) -> Option<Self> {
-        [Self::Aes128, Self::Aes192, Self::Aes256, Self::Des3]
-            .into_iter()
-            .find(|w| w.oid() == *oid)
+        Self::ALL.into_iter().find(|w| w.oid() == *oid)
+    }
+
+    /// `aes128-wrap`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aes128 => "aes128-wrap",
+            Self::Aes192 => "aes192-wrap",
+            Self::Aes256 => "aes256-wrap",
+            Self::Des3 => "des-ede3-wrap",
+        }
     }
 
     pub fn oid(self) -> ObjectIdentifier {
@@ -182,9 +199,10 @@ impl KeyWrap {
             Self::Des3 => 16,
         }
     }
+}
 
-    /// Only read, never written.
-    pub fn is_weak(self) -> bool {
-        self == Self::Des3
+impl fmt::Display for KeyWrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

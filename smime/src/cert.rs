@@ -82,7 +82,7 @@ pub enum MlKem {
 }
 
 impl MlKem {
-    const ALL: [Self; 3] = [Self::MlKem512, Self::MlKem768, Self::MlKem1024];
+    pub(crate) const ALL: [Self; 3] = [Self::MlKem512, Self::MlKem768, Self::MlKem1024];
 
     /// Of the key as of the encapsulation (RFC 9936 §3).
     pub fn oid(self) -> ObjectIdentifier {

@@ -46,6 +46,9 @@ pub enum Error {
     /// An algorithm too weak to use.
     #[error("algorithm too weak: {0}")]
     WeakAlgorithm(String),
+    /// An algorithm that a profile does not allow, though nothing is known against it.
+    #[error("{0}")]
+    Refused(String),
     /// None of our keys is among the recipients.
     #[error("no key on a present token is a recipient of this message")]
     NoRecipientMatch,

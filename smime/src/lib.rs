@@ -7,15 +7,18 @@
 pub mod ber;
 pub mod compressed;
 pub mod enveloped;
+pub mod ess;
 pub mod io;
 pub mod limits;
 pub mod message;
 pub mod mime;
+pub mod profile;
 pub mod signed;
 pub mod verdict;
 
 mod algorithm;
 mod algorithm_id;
+mod capability;
 mod cert;
 mod content;
 mod error;
@@ -25,9 +28,12 @@ mod layer;
 mod tally;
 
 pub use algorithm::{Cipher, DigestAlgorithm, Hashers, KeyWrap, MlDsa, SignatureScheme};
+pub use capability::Capability;
 pub use cert::{Brainpool, Certificate, Curve, KeyType, MlKem};
 pub use compressed::{CompressOptions, CompressResult, DecompressOutcome, compress, decompress};
-pub use enveloped::{DecryptOutcome, EncryptOptions, EncryptResult, Encryptor, decrypt, encrypt};
+pub use enveloped::{
+    DecryptOutcome, EncryptOptions, EncryptResult, Encryptor, decrypt, decrypt_with, encrypt,
+};
 pub use error::{Error, Result};
 pub use io::Input;
 pub use key::{
@@ -36,7 +42,8 @@ pub use key::{
 };
 pub use layer::Layer;
 pub use mime::{Form, Headers};
+pub use profile::{Profile, Profiles};
 pub use signed::{
-    IncludeChain, SignForm, SignOptions, SignResult, SignatureState, SignerOutcome, VerifyOutcome,
-    release, sign, verify,
+    Claims, ContentHint, IncludeChain, SignForm, SignOptions, SignResult, SignatureState,
+    SignerOutcome, VerifyOutcome, check_signing, release, sign, sign_receipt, verify,
 };

@@ -34,7 +34,27 @@ pub const INFLATED_RATIO: u64 = 100;
 pub const INFLATED_FLOOR: u64 = 1 << 20;
 /// How far the beginning of a compressed message may be above its ratio before the rest is waited for, bytes.
 pub const INFLATED_AHEAD: u64 = 64 << 20;
+/// SMIMECapabilities of one signer; more are passed over.
+pub const CAPABILITIES: usize = 128;
+/// The description of a contentHints attribute, characters; a longer one is not shown, nor written.
+pub const CONTENT_HINT: usize = 1024;
 /// Digest algorithms named by one SignedData.
 pub const DIGESTS: usize = 64;
 /// Content whose signature covers the content itself (Ed25519 or ML-DSA without signed attributes): it is held, bytes.
 pub const WHOLE_CONTENT: usize = 1 << 20;
+/// Countersignatures of one message, on whatever level.
+pub const COUNTERSIGNATURES: usize = 64;
+/// Countersignatures upon each other.
+pub const COUNTERSIGNATURE_DEPTH: usize = 4;
+/// Content of a signed receipt, bytes.
+pub const RECEIPT: usize = 64 << 10;
+/// Whom one receipt may be sent to (RFC 2634, ub-receiptsTo).
+pub const RECEIPTS_TO: usize = 16;
+/// Mailing lists that one message passed (RFC 2634, ub-ml-expansion-history).
+pub const ML_EXPANSIONS: usize = 64;
+/// Categories of one security label (RFC 2634, ub-security-categories).
+pub const SECURITY_CATEGORIES: usize = 64;
+/// Labels that one label is said to be equivalent to.
+pub const EQUIVALENT_LABELS: usize = 64;
+/// A privacy mark in UTF-8, bytes (RFC 2634 sets no bound).
+pub const PRIVACY_MARK: usize = 1024;

@@ -21,6 +21,7 @@ use crate::key::KeyOpener;
 use crate::layer::Layer;
 use crate::limits::{LAYERS, SIGNED_PARTS};
 use crate::mime::{self, Headers, Part, Parts, Structure};
+use crate::profile::Profile;
 use crate::signed::{VerifyOutcome, is_encrypted, release, verify};
 
 #[cfg(test)]
@@ -32,6 +33,8 @@ pub struct Opener<'a> {
     pub keys: Option<&'a dyn KeyOpener>,
     /// Certificates from elsewhere that may be signers'.
     pub candidates: &'a [Certificate],
+    /// Which algorithms are read in encrypted layers.
+    pub profile: &'a Profile,
     /// Where the unnamed files are made that hold what is inside a layer. Created if it is missing.
     pub spool: PathBuf,
 }
@@ -264,7 +267,7 @@ fn encrypted(
     let Some(keys) = opener.keys else {
         return Ok(false);
     };
-    let outcome = enveloped::decrypt(current, keys, inside)?;
+    let outcome = enveloped::decrypt_with(current, keys, opener.profile, inside)?;
     if let Some(layer) = opened.layers.last_mut() {
         layer.cipher = Some(outcome.cipher.clone());
         layer.authenticated = Some(outcome.authenticated);

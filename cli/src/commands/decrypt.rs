@@ -27,6 +27,10 @@ pub struct Args {
     #[command(flatten)]
     files: Files,
 
+    /// Read only what the profile NAME reads, such as rfc8551 or legacy-read [default: the configuration's]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
     #[command(flatten)]
     prompting: Prompting,
 }
@@ -34,6 +38,7 @@ pub struct Args {
 impl Args {
     pub async fn run(self, ui: &Ui) -> Result<Exit> {
         let mut options = Options::default();
+        options.set("profile", self.profile);
         let mut trouble = Trouble::new();
         let output = Output::open(self.files.output.as_deref(), ui, &trouble)?;
         let input = Input::open(self.files.file.as_deref(), ui, &trouble)?;

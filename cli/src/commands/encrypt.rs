@@ -32,9 +32,13 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     cipher: Option<String>,
 
-    /// Use RSAES-OAEP for RSA recipients
+    /// Use RSAES-OAEP for RSA recipients, also where the profile would not
     #[arg(long)]
     oaep: bool,
+
+    /// Take the algorithms of the profile NAME, such as rfc8551, br-strict, edi-energy or bsi [default: the configuration's]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
 
     /// Do not make yourself a recipient
     #[arg(long)]
@@ -50,6 +54,7 @@ impl Args {
         let mut options = Options::default();
         options.set("cipher", self.cipher);
         options.flag("oaep", self.oaep);
+        options.set("profile", self.profile);
         options.set("encrypt-to-self", self.no_self.then_some(false));
         options.set("format", self.format.map(Format::name));
         let mut recipients = Vec::with_capacity(self.recipient.len());

@@ -18,7 +18,8 @@ Needs a key, not a trusted chain: a chain that is not valid here gives a warning
 Examples:
   privyseal sign mail.txt -s alice@example.org -o signed.eml
   privyseal sign --form detached --format pem release.tar -o release.tar.p7s
-  privyseal sign mail.txt --encrypt-to bob@example.org -o secret.eml";
+  privyseal sign mail.txt --encrypt-to bob@example.org -o secret.eml
+  privyseal sign mail.txt --request-receipt alice@example.org -o signed.eml";
 
 /// Sign a MIME entity, or any bytes
 ///
@@ -46,17 +47,33 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     digest: Option<String>,
 
-    /// Sign by RSASSA-PSS
+    /// Sign by RSASSA-PSS, also where the profile would not
     #[arg(long)]
     pss: bool,
+
+    /// Take the algorithms of the profile NAME, such as rfc8551, br-strict, edi-energy or bsi [default: the configuration's]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
 
     /// Which certificates travel with the signature
     #[arg(long, value_enum, value_name = "WHICH")]
     include_chain: Option<Chain>,
 
+    /// Say in the signature what the content is: one line that readers may show
+    #[arg(long, value_name = "TEXT")]
+    content_hint: Option<String>,
+
     /// Sign line ends as they are, not as CR LF
     #[arg(long)]
     no_canonicalize: bool,
+
+    /// Ask all recipients for a signed receipt, to be sent to ADDR (may be repeated)
+    #[arg(long, value_name = "ADDR")]
+    request_receipt: Vec<String>,
+
+    /// Put a security label on it: the policy's OID, a classification (0 to 256, or a word such as secret), a privacy mark
+    #[arg(long, value_name = "POLICY_OID:CLASSIFICATION[:PRIVACY MARK]")]
+    label: Option<String>,
 
     /// Encrypt to RECIPIENT as well: an address, sha256: fingerprint, certificate file or pkcs11: URI (may be repeated)
     #[arg(long, value_name = "RECIPIENT")]
@@ -94,6 +111,8 @@ impl Args {
         options.set("format", self.format.map(Format::name));
         options.set("digest", self.digest);
         options.flag("pss", self.pss);
+        options.set("profile", self.profile);
+        options.set("content-hint", self.content_hint);
         options.set(
             "include-chain",
             self.include_chain.map(|chain| match chain {
@@ -103,6 +122,11 @@ impl Args {
             }),
         );
         options.set("canonicalize", self.no_canonicalize.then_some(false));
+        options.set(
+            "request-receipt",
+            (!self.request_receipt.is_empty()).then_some(self.request_receipt),
+        );
+        options.set("label", self.label);
         if let Some(signer) = &self.signer {
             let signer = options.certificate(signer)?;
             options.set("signer", Some(signer));

@@ -1,8 +1,9 @@
-//! The verdict on a message in words, for `verify` and `mail open`.
+//! The verdict on a message in words, for `verify`, `mail open` and `receipt check`.
 
 use privyseal_proto::Dict;
 use serde_json::Value;
 
+use super::ess;
 use crate::ui::{Paint, Ui, clean};
 
 /// Of a message that is not signed, or cannot be read, there may be no content to put into OUT.
@@ -43,7 +44,9 @@ pub fn describe(shown: &Value, ui: &Ui) -> String {
             text.push_str(&format!("signature {}\n", place.saturating_add(1)));
         }
         describe_signature(signature, &mut text);
+        ess::describe_countersignatures(signature, &mut text);
     }
+    ess::describe(shown, &mut text);
     let layers: Vec<String> = list(shown, "layers").iter().map(layer).collect();
     if !layers.is_empty() {
         field(&mut text, "layers", &layers.join(" > "));
@@ -72,6 +75,19 @@ fn describe_signature(signature: &Value, text: &mut String) {
         field(text, "chain", &format!("{chain} ({error})"));
     }
     field(text, "revocation", string(signature, "revocation"));
+    if let Some(hint) = signature.get("content_hint") {
+        field(text, "about", string(hint, "description"));
+    }
+    let reads: Vec<&str> = list(signature, "capabilities")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    field(text, "can read", &reads.join(", "));
+    field(
+        text,
+        "encrypt to",
+        string(signature, "encryption_certificate"),
+    );
     field(text, "sender", string(signature, "sender"));
 }
 
@@ -106,7 +122,7 @@ fn layer(layer: &Value) -> String {
 }
 
 /// `Alice Example <alice@example.org>`, as far as it is known.
-fn person(signer: &Value) -> String {
+pub(super) fn person(signer: &Value) -> String {
     let emails: Vec<&str> = list(signer, "emails")
         .iter()
         .filter_map(Value::as_str)
@@ -169,17 +185,17 @@ fn unescape(text: &str) -> String {
     }
 }
 
-fn field(text: &mut String, name: &str, value: &str) {
+pub(super) fn field(text: &mut String, name: &str, value: &str) {
     if !value.is_empty() {
         text.push_str(&format!("  {name:<11}{}\n", clean(value)));
     }
 }
 
-fn string<'v>(value: &'v Value, key: &str) -> &'v str {
+pub(super) fn string<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+pub(super) fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value
         .get(key)
         .and_then(Value::as_array)

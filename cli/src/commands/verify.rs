@@ -51,6 +51,10 @@ pub struct Args {
     #[arg(long, value_name = "ADDR")]
     sender: Option<String>,
 
+    /// Read only what the profile NAME reads, such as rfc8551 or legacy-read [default: the configuration's]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
     #[command(flatten)]
     pub path_options: PathOptions,
 }
@@ -67,6 +71,7 @@ impl Args {
         let mut options = Options::default();
         options.set("sender", self.sender);
         options.flag("even-if-bad", self.even_if_bad);
+        options.set("profile", self.profile);
         self.path_options.add_to(&mut options)?;
 
         let mut trouble = Trouble::new();

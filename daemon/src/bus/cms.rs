@@ -246,6 +246,76 @@ impl Cms {
         .await
     }
 
+    async fn make_receipt(
+        &self,
+        message: zbus::OwnedFd,
+        content: zbus::OwnedFd,
+        output: zbus::OwnedFd,
+        options: Dict,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let spool = self.service.spool.clone();
+        self.job(
+            "make-receipt",
+            "Sign a receipt",
+            &header,
+            options,
+            Call::MakeReceipt,
+            move |parts| {
+                let mut message = source(message, &parts.control, &spool)?;
+                let mut content = descriptor::input(content.into(), &parts.control, &spool)?;
+                let mut output = sink(output, &parts.control)?;
+                Ok(move |work: Work<'_>| {
+                    let results = work.environment.make_receipt(
+                        work.options,
+                        work.unlock,
+                        &mut *message,
+                        content
+                            .as_mut()
+                            .map(|content| &mut **content as &mut dyn Input),
+                        &mut *output,
+                    )?;
+                    flushed(&mut output, results)
+                })
+            },
+        )
+        .await
+    }
+
+    async fn check_receipt(
+        &self,
+        receipt: zbus::OwnedFd,
+        original: zbus::OwnedFd,
+        content: zbus::OwnedFd,
+        options: Dict,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let spool = self.service.spool.clone();
+        self.job(
+            "check-receipt",
+            "Check a receipt",
+            &header,
+            options,
+            Call::CheckReceipt,
+            move |parts| {
+                let mut receipt = source(receipt, &parts.control, &spool)?;
+                let mut original = source(original, &parts.control, &spool)?;
+                let mut content = descriptor::input(content.into(), &parts.control, &spool)?;
+                Ok(move |work: Work<'_>| {
+                    work.environment.check_receipt(
+                        work.options,
+                        &mut *receipt,
+                        &mut *original,
+                        content
+                            .as_mut()
+                            .map(|content| &mut **content as &mut dyn Input),
+                    )
+                })
+            },
+        )
+        .await
+    }
+
     async fn sign_bytes(
         &self,
         data: ByteBuf,

@@ -102,6 +102,7 @@ impl Manager {
             "compress",
             "decompress",
             "open",
+            "receipts",
         ]
         .map(str::to_owned)
         .to_vec()

@@ -6,9 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use privyseal_pki::Anchors;
+use privyseal_smime::{Cipher, DigestAlgorithm, Profile};
 
-use super::Config;
 use super::file::{Places, Presence, merge, parse, read};
+use super::{Config, UnknownLabels, profiles};
 use crate::pinentry;
 
 /// Reads the configuration (or only `file`) and looks at what it points to. The text is for people: which files were read, what
@@ -45,7 +46,8 @@ pub(super) fn report(places: &Places) -> Result<String, String> {
     report.certificates("intermediates", &config.pki.intermediates);
     report.certificates("people's certificates", &config.pki.certificates);
     report.crls(&config);
-    report.defaults(&config);
+    report.algorithms(&config);
+    report.labels(&config);
     report.pinentry(&config);
     if config.trust.anchors.is_empty() {
         report.lines.push(
@@ -137,23 +139,71 @@ impl Report {
         ));
     }
 
-    fn defaults(&mut self, config: &Config) {
+    fn algorithms(&mut self, config: &Config) {
+        let named = &config.algorithms;
+        match profiles(config) {
+            Ok(profiles) => {
+                self.lines.push(format!(
+                    "algorithms: written by the profile {}, read by {} (there are {})",
+                    named.profile,
+                    named.read,
+                    profiles.names().collect::<Vec<_>>().join(", ")
+                ));
+                if let Some(writing) = profiles.get(&named.profile) {
+                    self.defaults(config, writing);
+                }
+            }
+            Err(error) => self.problems.push(described(&error)),
+        }
+    }
+
+    fn defaults(&mut self, config: &Config, writing: &Profile) {
         let sign = &config.sign;
+        let digest = match sign.digest.as_deref() {
+            Some(name) => DigestAlgorithm::from_name(name),
+            None => writing.default_digest(),
+        };
+        let cipher = match config.encrypt.cipher.as_deref() {
+            Some(name) => Cipher::from_name(name),
+            None => writing.default_cipher(),
+        };
+        let refused = digest.and_then(|digest| writing.writes_digest(digest).err());
+        if let Some(error) = refused {
+            self.problems.push(format!("[sign] digest: {error}"));
+        }
+        let refused = cipher.and_then(|cipher| writing.writes_cipher(cipher).err());
+        if let Some(error) = refused {
+            self.problems.push(format!("[encrypt] cipher: {error}"));
+        }
         self.lines.push(format!(
             "signing: {} with {}, certificates {}",
             sign.signer.as_deref().unwrap_or("who the caller says"),
-            sign.digest,
+            digest.map_or("no digest", DigestAlgorithm::name),
             sign.include_chain
         ));
         self.lines.push(format!(
             "encryption: {}, {} the sender",
-            config.encrypt.cipher,
+            cipher.map_or("no cipher", Cipher::name),
             if config.encrypt.to_self {
                 "also to"
             } else {
                 "not to"
             }
         ));
+    }
+
+    fn labels(&mut self, config: &Config) {
+        let known = config.labels.clearance.len();
+        let unknown = match config.labels.unknown {
+            UnknownLabels::Show => "shown",
+            UnknownLabels::Refuse => "refused",
+        };
+        if known > 0 || config.labels.unknown == UnknownLabels::Refuse {
+            self.lines.push(format!(
+                "security labels: clearance for {known} {}; messages with others are {unknown}",
+                if known == 1 { "policy" } else { "policies" },
+            ));
+        }
     }
 
     fn pinentry(&mut self, config: &Config) {

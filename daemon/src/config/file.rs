@@ -184,7 +184,7 @@ impl Entry {
 }
 
 /// Line and column (in characters), from 1.
-fn place(text: &str, at: usize) -> (usize, usize) {
+pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count().saturating_add(1);
     let column = before
@@ -215,6 +215,7 @@ fn paths_of(config: &mut Config) -> impl Iterator<Item = &mut PathBuf> {
         .chain(&mut config.trust.crls)
         .chain(&mut config.pki.intermediates)
         .chain(&mut config.pki.certificates)
+        .chain(&mut config.algorithms.files)
         .chain(program)
         .chain(modules)
 }
@@ -246,11 +247,16 @@ pub(super) fn merge(into: &mut Config, from: Parsed) {
         pki.certificates = "certificates",
         pki.revocation = "revocation",
         pinentry.program = "program",
+        algorithms.profile = "profile",
+        algorithms.read = "read",
+        algorithms.files = "files",
         sign.signer = "signer",
         sign.digest = "digest",
         sign.include_chain = "include-chain",
         encrypt.cipher = "cipher",
         encrypt.to_self = "to-self",
+        labels.unknown = "unknown",
+        labels.clearance = "clearance",
     }
     into.module.extend(from.config.module);
 }

@@ -14,12 +14,16 @@ use serde::{Deserialize, Deserializer};
 mod check;
 mod file;
 mod folders;
+mod labels;
+mod profiles;
 #[cfg(test)]
 mod tests;
 
 pub use check::check;
 pub use file::load;
 pub use folders::{data_dir, spool_dir};
+pub use labels::{Labels, UnknownLabels};
+pub use profiles::profiles;
 
 /// What all files said together; paths are absolute, values are known ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -30,8 +34,10 @@ pub struct Config {
     pub trust: Trust,
     pub pki: Pki,
     pub pinentry: Pinentry,
+    pub algorithms: Algorithms,
     pub sign: Sign,
     pub encrypt: Encrypt,
+    pub labels: Labels,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -70,14 +76,26 @@ pub struct Pinentry {
     pub program: Option<PathBuf>,
 }
 
+/// Algorithm profiles by name; whether they are there is known once all files are read ([`profiles`]).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Algorithms {
+    /// what is written
+    pub profile: String,
+    /// what is read
+    pub read: String,
+    /// more profiles: files, or folders of `*.toml`
+    pub files: Vec<PathBuf>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Sign {
     /// who signs when the caller does not say: an address, fingerprint or pkcs11: URI
     pub signer: Option<String>,
-    /// `sha256` …
+    /// `sha256` …; the profile's first where nothing is said
     #[serde(deserialize_with = "digest")]
-    pub digest: String,
+    pub digest: Option<String>,
     /// `leaf`, `no-root` or `all`
     #[serde(deserialize_with = "include_chain")]
     pub include_chain: String,
@@ -86,9 +104,9 @@ pub struct Sign {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Encrypt {
-    /// `aes256-gcm` …
+    /// `aes256-gcm` …; the profile's first where nothing is said
     #[serde(deserialize_with = "cipher")]
-    pub cipher: String,
+    pub cipher: Option<String>,
     /// the sender can read what was sent
     pub to_self: bool,
 }
@@ -109,6 +127,13 @@ pub enum ConfigError {
         line: usize,
         column: usize,
         what: String,
+    },
+    /// `known` are the names that there are.
+    #[error("[algorithms] {key}: no profile is called {name:?}; there are {known}")]
+    NoProfile {
+        key: &'static str,
+        name: String,
+        known: String,
     },
     #[error("{}: {what}", path.display())]
     Folder { path: PathBuf, what: String },
@@ -132,11 +157,21 @@ impl Default for Pki {
     }
 }
 
+impl Default for Algorithms {
+    fn default() -> Self {
+        Algorithms {
+            profile: "rfc8551".into(),
+            read: "legacy-read".into(),
+            files: Vec::new(),
+        }
+    }
+}
+
 impl Default for Sign {
     fn default() -> Self {
         Sign {
             signer: None,
-            digest: "sha256".into(),
+            digest: None,
             include_chain: "no-root".into(),
         }
     }
@@ -145,16 +180,16 @@ impl Default for Sign {
 impl Default for Encrypt {
     fn default() -> Self {
         Encrypt {
-            cipher: Cipher::default().name().into(),
+            cipher: None,
             to_self: true,
         }
     }
 }
 
-fn digest<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+fn digest<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(from)?;
     match DigestAlgorithm::from_name(&text) {
-        Some(digest) if !digest.is_weak() => Ok(digest.name().into()),
+        Some(digest) if !digest.is_weak() => Ok(Some(digest.name().into())),
         Some(_) => Err(D::Error::custom(format!(
             "digest {text:?} is too weak to sign with: use \"sha256\", \"sha384\" or \"sha512\""
         ))),
@@ -164,10 +199,10 @@ fn digest<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     }
 }
 
-fn cipher<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+fn cipher<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(from)?;
-    match Cipher::from_name(&text) {
-        Some(cipher) => Ok(cipher.name().into()),
+    match Cipher::from_name(&text).filter(|cipher| !cipher.is_only_read()) {
+        Some(cipher) => Ok(Some(cipher.name().into())),
         None => Err(D::Error::custom(format!(
             "no cipher is called {text:?}: use \"aes256-gcm\", \"aes192-gcm\", \"aes128-gcm\", \"chacha20-poly1305\", or AES with \"-cbc\""
         ))),

@@ -31,6 +31,10 @@ certificates = ["../people"]
 revocation = "required"
 [pinentry]
 program = "pinentry-gtk-2"
+[algorithms]
+profile = "bsi"
+read = "rfc8551"
+files = ["company.toml"]
 [sign]
 signer = "alice@example.org"
 digest = "SHA-384"
@@ -38,6 +42,9 @@ include-chain = "all"
 [encrypt]
 cipher = "aes128-cbc"
 to-self = false
+[labels]
+clearance = { "1.2.3" = "secret", "1.2.4" = 256 }
+unknown = "refuse"
 "#;
 
 fn parsed(text: &str) -> Result<file::Parsed, ConfigError> {
@@ -69,7 +76,9 @@ fn no_file_at_all_gives_the_defaults() {
     let config = load_from(&places).unwrap();
     assert_eq!(config, Config::default());
     assert!(config.modules.p11_kit && config.encrypt.to_self);
-    assert_eq!(config.encrypt.cipher, "aes256-gcm");
+    assert_eq!(config.encrypt.cipher, None);
+    assert_eq!(config.algorithms.profile, "rfc8551");
+    assert_eq!(config.algorithms.read, "legacy-read");
 }
 
 #[test]
@@ -85,7 +94,13 @@ fn every_key_survives_the_merge_and_paths_become_absolute() {
     assert_eq!(config.module[0].read, [path("/etc/privyseal/conf")]);
     assert_eq!(config.module[0].init_args.as_deref(), Some("args"));
     assert_eq!(config.pinentry.program, Some(path("pinentry-gtk-2")));
-    assert_eq!(config.sign.digest, "sha384");
+    assert_eq!(config.sign.digest.as_deref(), Some("sha384"));
+    assert_eq!(
+        config.algorithms.files,
+        [path("/etc/privyseal/company.toml")]
+    );
+    let levels: Vec<u16> = config.labels.clearance.values().copied().collect();
+    assert_eq!(levels, [4, 256]);
     // a key that is here but was forgotten in the merge would have kept its default
     let default = format!("{:#?}", Config::default());
     let changed = format!("{config:#?}");
@@ -104,7 +119,7 @@ fn the_users_keys_win_one_by_one_and_modules_add_up() {
         Some("[sign]\nsigner = \"d@e.f\"\n[[module]]\npath = \"/two.so\"\n"),
     );
     let config = load_from(&places).unwrap();
-    assert_eq!(config.sign.digest, "sha512");
+    assert_eq!(config.sign.digest.as_deref(), Some("sha512"));
     assert_eq!(config.sign.signer.as_deref(), Some("d@e.f"));
     let modules: Vec<_> = config.module.iter().map(|m| m.path.as_path()).collect();
     assert_eq!(modules, [Path::new("/one.so"), Path::new("/two.so")]);
@@ -157,6 +172,24 @@ fn errors_name_line_column_and_what_would_be_right() {
             "use \"aes256-gcm\"",
         ),
         ("[pinentry]\nprogram = \"\"\n", 2, 11, "leave the key out"),
+        (
+            "[labels]\nunknown = \"ask\"\n",
+            2,
+            11,
+            "expected `show` or `refuse`",
+        ),
+        (
+            "[labels]\nclearance = { \"1.2.3\" = 257 }\n",
+            2,
+            13,
+            "no classification",
+        ),
+        (
+            "[labels]\nclearance = { acme = 1 }\n",
+            2,
+            13,
+            "no object identifier",
+        ),
         (
             "[[module]]\npath = \"/a.so\"\n[[module]]\npath = \"/b.so\"\nhold = \"ever\"\n",
             5,
@@ -231,7 +264,7 @@ fn the_check_lists_all_problems_at_once() {
     assert_eq!(problems.len(), 8, "{text}");
     for part in [
         "chmod o-w",
-        "system.toml:2:10: digest \"md5\" is too weak to sign with",
+        "system.toml:2:10: digest \"md5\" is too weak",
         "no-anchor.pem",
         "text.pem",
         "no.crl",
@@ -303,5 +336,74 @@ fn every_option_that_the_shipped_file_shows_exists() {
             table.unwrap().keys().cloned().collect()
         };
         assert_eq!(keys(&shown[name]), keys(value), "[{name}]");
+    }
+}
+
+/// A configuration of these lines, with a profile of the company beside it.
+fn with_profile(lines: &str, company: &str) -> (TempDir, Places) {
+    let (folder, places) = places(Some(lines), None);
+    fs::create_dir(folder.path().join("profiles")).unwrap();
+    fs::write(folder.path().join("profiles/company.toml"), company).unwrap();
+    fs::write(folder.path().join("profiles/README"), "no profile").unwrap();
+    (folder, places)
+}
+
+const COMPANY: &str =
+    "name = \"company\"\nextends = \"bsi\"\n[write]\nciphers = [\"aes128-gcm\"]\n";
+
+#[test]
+fn a_company_s_profile_is_found_in_its_folder_and_used() {
+    let lines = "[algorithms]\nprofile = \"company\"\nfiles = [\"profiles\"]\n";
+    let (_folder, places) = with_profile(lines, COMPANY);
+    let config = load_from(&places).unwrap();
+    let all = profiles(&config).unwrap();
+    assert!(all.get("company").is_some());
+    let text = report(&places).unwrap();
+    for part in [
+        "written by the profile company, read by legacy-read",
+        "there are br-strict, bsi, company, edi-energy, legacy-read, rfc8551",
+        "encryption: aes128-gcm",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_profile_that_is_wrong_or_not_there_or_forbids_the_rest_is_a_problem() {
+    let files = "files = [\"profiles\"]\n";
+    for (lines, company, problem) in [
+        (
+            format!("[algorithms]\n{files}"),
+            "name = \"company\"\nextends = \"bsi\"\n[write]\nciphers = [\"aes128-gcm\",\n \"rot13\"]\n",
+            "company.toml:5:2: [write] ciphers: \"rot13\" is not a cipher",
+        ),
+        (
+            "[algorithms]\nread = \"company\"\n".into(),
+            COMPANY,
+            "[algorithms] read: no profile is called \"company\"; there are br-strict",
+        ),
+        (
+            "[algorithms]\nfiles = [\"nowhere.toml\"]\n".into(),
+            COMPANY,
+            "nowhere.toml",
+        ),
+        (
+            "[algorithms]\nprofile = \"edi-energy\"\n[sign]\ndigest = \"sha384\"\n".into(),
+            COMPANY,
+            "[sign] digest: the profile edi-energy does not write the digest sha384 (it allows: sha256, sha512)",
+        ),
+        (
+            "[algorithms]\nprofile = \"edi-energy\"\n[encrypt]\ncipher = \"aes256-cbc\"\n".into(),
+            COMPANY,
+            "[encrypt] cipher: the profile edi-energy does not write the cipher aes256-cbc",
+        ),
+    ] {
+        let (_folder, places) = with_profile(&lines, company);
+        let text = report(&places).unwrap_err();
+        assert!(
+            text.lines()
+                .any(|line| line.starts_with("problem: ") && line.contains(problem)),
+            "{problem}: {text}"
+        );
     }
 }

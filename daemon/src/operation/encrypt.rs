@@ -1,10 +1,11 @@
 //! Encrypting and decrypting.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use privyseal_proto::{Dict, ErrorName, Failure};
 use privyseal_smime::{
-    Certificate, Cipher, DecryptOutcome, EncryptOptions, EncryptResult, Form, Input,
+    Certificate, Cipher, DecryptOutcome, EncryptOptions, EncryptResult, Form, Input, Profile,
 };
 
 use super::results::Results;
@@ -18,13 +19,10 @@ pub fn encrypt(
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
-    let (recipients, warnings) = select::recipients(env, o, recipients, None)?;
+    let profile = env.writing(o)?;
+    let (recipients, warnings) = select::recipients(env, o, recipients, None, &profile)?;
     let format = o.format.unwrap_or_default();
-    let options = EncryptOptions {
-        cipher: cipher(env, o)?,
-        oaep: o.oaep,
-        format,
-    };
+    let options = options(env, o, profile)?;
     let certificates: Vec<Certificate> = recipients.iter().map(|r| r.certificate.clone()).collect();
     let mut input = sign::canonical(input, o.canonicalize.unwrap_or(format == Form::Smime));
     let made = privyseal_smime::encrypt(&mut input, output, &certificates, &options)
@@ -40,9 +38,10 @@ pub fn decrypt(
     message: &mut dyn Input,
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
-    let _ = o;
+    let profile = env.reading(o)?;
     let opener = key::TokenOpener::new(env.registry.certificates(), &env.people, unlock);
-    let opened = privyseal_smime::decrypt(message, &opener, output).map_err(failure::of_smime)?;
+    let opened = privyseal_smime::decrypt_with(message, &opener, &profile, output)
+        .map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;
     let warnings = warnings(&opened);
     Ok(Results::new()
@@ -77,17 +76,32 @@ pub fn warnings(opened: &DecryptOutcome) -> Vec<String> {
     warnings
 }
 
-/// The caller's cipher, else the configuration's.
-pub fn cipher(env: &Environment, o: &Options) -> Result<Cipher, Failure> {
-    match o.cipher {
-        Some(cipher) => Ok(cipher),
-        None => Cipher::from_name(&env.config.encrypt.cipher).ok_or_else(|| {
+/// As the caller wants it, else the configuration, else the profile.
+pub fn options(
+    env: &Environment,
+    o: &Options,
+    profile: Arc<Profile>,
+) -> Result<EncryptOptions, Failure> {
+    // a profile of the call comes with its own ways: the configuration's cipher was chosen for another
+    let configured = match o.profile {
+        Some(_) => None,
+        None => env.config.encrypt.cipher.as_deref(),
+    };
+    let cipher = o
+        .cipher
+        .or_else(|| configured.and_then(Cipher::from_name))
+        .or_else(|| profile.default_cipher());
+    Ok(EncryptOptions {
+        cipher: cipher.ok_or_else(|| {
             Failure::new(
-                ErrorName::UnsupportedAlgorithm,
-                format!("configuration: no cipher {:?}", env.config.encrypt.cipher),
+                ErrorName::PolicyDenied,
+                format!("the profile {} encrypts nothing", profile.name()),
             )
-        }),
-    }
+        })?,
+        oaep: o.oaep.unwrap_or(profile.prefers_oaep()),
+        format: o.format.unwrap_or_default(),
+        profile,
+    })
 }
 
 /// Adds what was made to results that may hold a signature's already.
@@ -110,6 +124,7 @@ pub fn describe(
         })
         .collect();
     results
+        .with("profile", made.profile.clone())
         .with("cipher", made.cipher.name())
         .with("authenticated", made.cipher.is_authenticated())
         .with_list("recipients", list)

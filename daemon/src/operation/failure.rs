@@ -15,6 +15,7 @@ pub fn of_smime(error: Error) -> Failure {
         Error::ContentMissing | Error::InvalidOption(_) => ErrorName::InvalidArgument,
         Error::UnsupportedAlgorithm(_) => ErrorName::UnsupportedAlgorithm,
         Error::WeakAlgorithm(_) => ErrorName::WeakAlgorithm,
+        Error::Refused(_) => ErrorName::PolicyDenied,
         Error::NoRecipientMatch => ErrorName::NoRecipientMatch,
         Error::DecryptionFailed => ErrorName::DecryptionFailed,
         Error::NoSpace => ErrorName::NoSpace,

@@ -9,17 +9,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use privyseal_pki::{Anchors, PathOptions, PathOutcome, PathQuery, Purpose, Revocation, Usage};
 use privyseal_proto::{Dict, ErrorName, Failure};
 use privyseal_smime::mime::pem;
-use privyseal_smime::{Certificate, Input};
+use privyseal_smime::{Certificate, Input, Profile, Profiles};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::registry::{OwnCertificate, Registry};
 
+mod claims;
 pub mod compress;
 mod encrypt;
+mod ess;
 mod failure;
 mod key;
 mod open;
 mod options;
+mod receipt;
 mod results;
 mod select;
 mod sign;
@@ -54,6 +57,7 @@ pub struct Environment {
     people: Vec<Certificate>,
     crls: Vec<Vec<u8>>,
     revocation: Revocation,
+    profiles: Profiles,
     judged: Mutex<HashMap<Judged, (Instant, Arc<PathOutcome>)>>,
 }
 
@@ -90,9 +94,32 @@ impl Environment {
             crls: read_crls(&config.trust.crls)?,
             revocation,
             spool,
+            profiles: config::profiles(&config)
+                .map_err(|e| Failure::new(ErrorName::Failed, format!("configuration: {e}")))?,
             judged: Mutex::new(HashMap::new()),
             config,
             registry,
+        })
+    }
+
+    /// The rules for what is written: the caller's profile, else the configuration's.
+    fn writing(&self, o: &Options) -> Result<Arc<Profile>, Failure> {
+        self.profile(o, &self.config.algorithms.profile)
+    }
+
+    /// The rules for what is read.
+    fn reading(&self, o: &Options) -> Result<Arc<Profile>, Failure> {
+        self.profile(o, &self.config.algorithms.read)
+    }
+
+    fn profile(&self, o: &Options, configured: &str) -> Result<Arc<Profile>, Failure> {
+        let name = o.profile.as_deref().unwrap_or(configured);
+        self.profiles.get(name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = self.profiles.names().collect();
+            Failure::invalid(format!(
+                "no profile is called {name:?}: there are {}",
+                known.join(", ")
+            ))
         })
     }
 
@@ -142,6 +169,29 @@ impl Environment {
         output: Option<&mut dyn Write>,
     ) -> Result<Dict, Failure> {
         open::open(self, o, Some(unlock), message, None, output)
+    }
+
+    /// A signed receipt for a message that is good and asks for one (RFC 2634 §2.5).
+    pub fn make_receipt(
+        &self,
+        o: &Options,
+        unlock: Unlock<'_>,
+        message: &mut dyn Input,
+        content: Option<&mut dyn Input>,
+        output: &mut dyn Write,
+    ) -> Result<Dict, Failure> {
+        receipt::make(self, o, unlock, message, content, output)
+    }
+
+    /// Whether a signed receipt is a good one for a message of ours (RFC 2634 §2.6): a verdict, as of [`Self::verify`].
+    pub fn check_receipt(
+        &self,
+        o: &Options,
+        receipt: &mut dyn Input,
+        original: &mut dyn Input,
+        content: Option<&mut dyn Input>,
+    ) -> Result<Dict, Failure> {
+        receipt::check(self, o, receipt, original, content)
     }
 
     pub fn encrypt(
@@ -195,6 +245,18 @@ impl Environment {
         }
         judged.insert(key, (Instant::now(), outcome.clone()));
         outcome
+    }
+
+    /// Certificates that may be a signer's, beside those of the message.
+    fn candidates(&self, o: &Options) -> Vec<Certificate> {
+        let tokens = self.registry.certificates();
+        o.untrusted
+            .iter()
+            .chain(&self.people)
+            .chain(&self.intermediates)
+            .chain(tokens.iter().map(|own| &own.certificate))
+            .cloned()
+            .collect()
     }
 
     fn judged(&self) -> MutexGuard<'_, HashMap<Judged, (Instant, Arc<PathOutcome>)>> {

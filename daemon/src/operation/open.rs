@@ -10,7 +10,7 @@ use privyseal_smime::{Input, KeyOpener, SignatureState, VerifyOutcome};
 
 use super::results::Results;
 use super::verify::{self, Judged};
-use super::{Environment, Options, Unlock, failure, key};
+use super::{Environment, Options, Unlock, ess, failure, key};
 
 /// With `unlock` encrypted layers are opened too. The message inside is written unless the verdict is bad (or the caller wants it
 /// all the same); `verify` writes for a good one only.
@@ -24,23 +24,31 @@ pub fn open(
 ) -> Result<Dict, Failure> {
     let keys = unlock
         .map(|unlock| key::TokenOpener::new(env.registry.certificates(), &env.people, unlock));
-    let candidates = verify::candidates(env, o);
+    let candidates = env.candidates(o);
+    let profile = env.reading(o)?;
     let opener = Opener {
         keys: keys.as_ref().map(|keys| keys as &dyn KeyOpener),
         candidates: &candidates,
+        profile: &profile,
         spool: env.spool.clone(),
     };
     let mut opened = message::open(message, content, &opener).map_err(failure::of_smime)?;
+    let all = opened.signed.iter_mut().map(|(_, outcome)| outcome);
+    for outcome in all.chain(&mut opened.parts) {
+        verify::prepare(env, o, outcome)?;
+    }
     let Judged {
         verdict,
         reasons,
         mut signatures,
+        refused,
     } = judge(env, o, &opened);
     signatures.extend(of_parts(env, o, &opened));
     let (outer, mut warnings) = around(env, o, &opened);
     warnings.extend(of_encryption(&opened));
 
     let wanted = match verdict {
+        _ if refused.is_some() => false,
         Verdict::Good => true,
         Verdict::Bad => o.even_if_bad,
         Verdict::Unknown | Verdict::NotSigned => keys.is_some() || o.even_if_bad,
@@ -57,7 +65,11 @@ pub fn open(
         written = Some(bytes.map_err(failure::of_smime)?);
         output.flush().map_err(failure::of_io)?;
     }
-    Ok(Results::new()
+    let results = match opened.deciding() {
+        Some(outcome) => ess::describe(Results::new(), outcome, refused),
+        None => Results::new(),
+    };
+    Ok(results
         .with("verdict", verdict.name())
         .with("summary", summary(verdict, &opened))
         .with("reasons", reasons)
@@ -78,6 +90,7 @@ fn judge(env: &Environment, o: &Options, opened: &Opened) -> Judged {
             verdict: Verdict::NotSigned,
             reasons: vec![unsigned(opened)],
             signatures: Vec::new(),
+            refused: None,
         },
     };
     if let Some(error) = &opened.stopped {

@@ -6,10 +6,11 @@ use std::os::fd::OwnedFd;
 use der::asn1::ObjectIdentifier;
 use privyseal_pki::{Anchors, PathOptions, Purpose, Revocation};
 use privyseal_proto::{ErrorName, Failure, limits};
+use privyseal_smime::ess::SecurityLabel;
 use privyseal_smime::{Certificate, Cipher, DigestAlgorithm, Form, IncludeChain, SignForm};
 use zbus::{OwnedVariant, Variant};
 
-use super::{crls_of, sign, verify};
+use super::{crls_of, verify};
 use crate::descriptor::Files;
 
 /// Which call the options are for: each takes only its own.
@@ -24,6 +25,8 @@ pub enum Call {
     Compress,
     Decompress,
     Validate,
+    MakeReceipt,
+    CheckReceipt,
 }
 
 /// Descriptors in one option.
@@ -38,10 +41,13 @@ pub struct Options {
     pub canonicalize: Option<bool>,
     pub signer: Option<String>,
     pub digest: Option<DigestAlgorithm>,
-    pub pss: bool,
+    pub pss: Option<bool>,
+    /// of algorithms
+    pub profile: Option<String>,
+    pub content_hint: Option<String>,
     pub include_chain: Option<IncludeChain>,
     pub cipher: Option<Cipher>,
-    pub oaep: bool,
+    pub oaep: Option<bool>,
     pub encrypt_to_self: Option<bool>,
     pub sender: Option<String>,
     /// seconds since 1970
@@ -53,12 +59,17 @@ pub struct Options {
     pub crls: Vec<Vec<u8>>,
     pub path: PathOptions,
     pub even_if_bad: bool,
+    /// whom receipts are asked to be sent to
+    pub request_receipt: Vec<String>,
+    pub label: Option<SecurityLabel>,
+    /// what is verified is taken for a receipt
+    pub as_receipt: bool,
     /// what `fd:N` selectors mean
     certificates: Vec<Certificate>,
 }
 
 const COMMON: [&str; 2] = ["handle_token", "interactive"];
-const SIGN: [&str; 8] = [
+const SIGN: [&str; 10] = [
     "form",
     "format",
     "canonicalize",
@@ -67,8 +78,10 @@ const SIGN: [&str; 8] = [
     "pss",
     "include-chain",
     "certificates",
+    "content-hint",
+    "profile",
 ];
-const ENCRYPT: [&str; 7] = [
+const ENCRYPT: [&str; 8] = [
     "format",
     "canonicalize",
     "cipher",
@@ -76,7 +89,9 @@ const ENCRYPT: [&str; 7] = [
     "encrypt-to-self",
     "sender",
     "certificates",
+    "profile",
 ];
+const ESS: [&str; 2] = ["request-receipt", "label"];
 const COMPRESS: [&str; 2] = ["format", "canonicalize"];
 const PATH: [&str; 17] = [
     "at",
@@ -108,10 +123,12 @@ impl Default for Options {
             canonicalize: None,
             signer: None,
             digest: None,
-            pss: false,
+            pss: None,
+            profile: None,
+            content_hint: None,
             include_chain: None,
             cipher: None,
-            oaep: false,
+            oaep: None,
             encrypt_to_self: None,
             sender: None,
             at: None,
@@ -122,6 +139,9 @@ impl Default for Options {
             crls: Vec::new(),
             path: PathOptions::default(),
             even_if_bad: false,
+            request_receipt: Vec::new(),
+            label: None,
+            as_receipt: false,
             certificates: Vec::new(),
         }
     }
@@ -131,13 +151,23 @@ impl Call {
     fn takes(self, name: &str) -> bool {
         COMMON.contains(&name)
             || match self {
-                Call::Sign => SIGN.contains(&name),
-                Call::SignAndEncrypt => SIGN.contains(&name) || ENCRYPT.contains(&name),
+                Call::Sign => SIGN.contains(&name) || ESS.contains(&name),
+                Call::SignAndEncrypt => {
+                    SIGN.contains(&name) || ESS.contains(&name) || ENCRYPT.contains(&name)
+                }
+                Call::MakeReceipt => {
+                    !["form", "canonicalize", "content-hint"].contains(&name)
+                        && (SIGN.contains(&name) || PATH.contains(&name))
+                }
+                Call::CheckReceipt => PATH.contains(&name) || name == "profile",
                 Call::Encrypt => ENCRYPT.contains(&name),
-                Call::Verify | Call::Open => PATH.contains(&name) || name == "even-if-bad",
+                Call::Verify | Call::Open => {
+                    PATH.contains(&name) || ["even-if-bad", "profile"].contains(&name)
+                }
                 Call::Validate => PATH.contains(&name) && name != "sender",
                 Call::Compress => COMPRESS.contains(&name),
-                Call::Decrypt | Call::Decompress => false,
+                Call::Decrypt => name == "profile",
+                Call::Decompress => false,
             }
     }
 
@@ -155,7 +185,10 @@ impl Options {
         options: HashMap<String, OwnedVariant>,
         from: &Files,
     ) -> Result<Self, Failure> {
-        let mut o = Options::default();
+        let mut o = Options {
+            as_receipt: call == Call::CheckReceipt,
+            ..Options::default()
+        };
         // a caller's own anchors must be self-signed unless it says otherwise, as with openssl; the owner's need not
         o.path.partial_chain = !options.contains_key("trust-anchors");
         for (name, value) in options {
@@ -204,7 +237,9 @@ impl Options {
             "canonicalize" => self.canonicalize = Some(flag(name, value)?),
             "signer" => self.signer = Some(selector(name, value)?),
             "digest" => self.digest = Some(digest(&text(name, value)?)?),
-            "pss" => self.pss = flag(name, value)?,
+            "pss" => self.pss = Some(flag(name, value)?),
+            "profile" => self.profile = Some(text(name, value)?),
+            "content-hint" => self.content_hint = Some(text(name, value)?),
             "include-chain" => self.include_chain = Some(include_chain(&text(name, value)?)?),
             "cipher" => {
                 let word = text(name, value)?;
@@ -216,7 +251,7 @@ impl Options {
                     )
                 })?);
             }
-            "oaep" => self.oaep = flag(name, value)?,
+            "oaep" => self.oaep = Some(flag(name, value)?),
             "encrypt-to-self" => self.encrypt_to_self = Some(flag(name, value)?),
             "sender" => self.sender = Some(text(name, value)?),
             "at" => {
@@ -276,6 +311,14 @@ impl Options {
             "require-explicit-policy" => self.path.require_explicit_policy = flag(name, value)?,
             "inhibit-policy-mapping" => self.path.inhibit_policy_mapping = flag(name, value)?,
             "inhibit-any-policy" => self.path.inhibit_any_policy = flag(name, value)?,
+            "request-receipt" => {
+                self.request_receipt =
+                    Vec::<String>::try_from(value).map_err(|_| mistyped(name, "as"))?;
+            }
+            "label" => {
+                let label = SecurityLabel::from_text(&text(name, value)?);
+                self.label = Some(label.map_err(|e| Failure::invalid(e.to_string()))?);
+            }
             "even-if-bad" => self.even_if_bad = flag(name, value)?,
             _ => return Err(Failure::invalid(format!("unknown option {name:?}"))),
         }
@@ -283,15 +326,14 @@ impl Options {
     }
 }
 
-/// A digest to sign with, by name.
+/// A digest by name; whether it may be signed with, the profile says.
 pub fn digest(word: &str) -> Result<DigestAlgorithm, Failure> {
-    let known = DigestAlgorithm::from_name(word).ok_or_else(|| {
+    DigestAlgorithm::from_name(word).ok_or_else(|| {
         Failure::new(
             ErrorName::UnsupportedAlgorithm,
             format!("no digest {word:?}: there are sha256, sha384, sha512"),
         )
-    })?;
-    sign::strong(known)
+    })
 }
 
 pub fn include_chain(word: &str) -> Result<IncludeChain, Failure> {

@@ -12,6 +12,11 @@ impl Results {
         Self::default()
     }
 
+    /// To go on with.
+    pub fn of(results: Dict) -> Self {
+        Results(results)
+    }
+
     pub fn with(mut self, key: &str, value: impl Into<Variant<'static>>) -> Self {
         // only descriptors cannot become owned, and results carry none
         if let Ok(value) = value.into().try_into_owned() {

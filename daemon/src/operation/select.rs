@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use privyseal_pki::{ChainState, Usage};
 use privyseal_proto::{ErrorName, Failure, OBJECTS_PATH};
-use privyseal_smime::Certificate;
+use privyseal_smime::{Certificate, Profile};
 
 use super::{Environment, Options, date, now};
 use crate::registry::OwnCertificate;
@@ -16,11 +16,15 @@ pub struct Recipient {
 }
 
 /// The signer: by the caller's selector, else the configuration's, else the only person who can sign here.
-pub fn signer(env: &Environment, o: &Options) -> Result<Arc<OwnCertificate>, Failure> {
+pub fn signer(
+    env: &Environment,
+    o: &Options,
+    profile: &Profile,
+) -> Result<Arc<OwnCertificate>, Failure> {
     let all = env.registry.certificates();
     let selector = o.signer.as_deref().or(env.config.sign.signer.as_deref());
     let Some(selector) = selector else {
-        return only_person(&all);
+        return only_person(&all, profile);
     };
     let named: Vec<&Arc<OwnCertificate>> = match selector.strip_prefix("fd:") {
         Some(index) => {
@@ -55,11 +59,14 @@ pub fn signer(env: &Environment, o: &Options) -> Result<Arc<OwnCertificate>, Fai
             ),
         ));
     }
-    best_signer(&with_key, &shown(selector, o))
+    best_signer(&with_key, &shown(selector, o), profile)
 }
 
 /// Without a name there must be no doubt who signs.
-fn only_person(all: &[Arc<OwnCertificate>]) -> Result<Arc<OwnCertificate>, Failure> {
+fn only_person(
+    all: &[Arc<OwnCertificate>],
+    profile: &Profile,
+) -> Result<Arc<OwnCertificate>, Failure> {
     let able: Vec<&Arc<OwnCertificate>> = all
         .iter()
         .filter(|own| own.has_private_key && own.can_sign && is_current(&own.certificate))
@@ -80,7 +87,7 @@ fn only_person(all: &[Arc<OwnCertificate>]) -> Result<Arc<OwnCertificate>, Failu
             ErrorName::NoSuchCertificate,
             "no present token has a certificate that can sign mail",
         )),
-        [person] => best_signer(&able, person),
+        [person] => best_signer(&able, person, profile),
         _ => Err(Failure::new(
             ErrorName::AmbiguousCertificate,
             format!(
@@ -91,12 +98,19 @@ fn only_person(all: &[Arc<OwnCertificate>]) -> Result<Arc<OwnCertificate>, Failu
     }
 }
 
-/// Of several certificates the one that may sign, is valid now, and is newest; among equals the token's first.
+/// Of several certificates the one that may sign, whose key the profile allows, is valid now, and is newest; among equals the
+/// token's first.
 fn best_signer(
     named: &[&Arc<OwnCertificate>],
     whose: &str,
+    profile: &Profile,
 ) -> Result<Arc<OwnCertificate>, Failure> {
-    let able: Vec<_> = named.iter().filter(|own| own.can_sign).collect();
+    let mut able: Vec<_> = named.iter().filter(|own| own.can_sign).collect();
+    let allowed =
+        |own: &&&Arc<OwnCertificate>| profile.signs_by(own.certificate.key_type()).is_ok();
+    if able.iter().any(allowed) {
+        able.retain(allowed);
+    }
     if able.is_empty() {
         return Err(Failure::new(
             ErrorName::UsageNotAllowed,
@@ -124,6 +138,7 @@ pub fn recipients(
     o: &Options,
     names: &[String],
     signer: Option<&OwnCertificate>,
+    profile: &Profile,
 ) -> Result<(Vec<Recipient>, Vec<String>), Failure> {
     if names.is_empty() {
         return Err(Failure::new(
@@ -144,7 +159,7 @@ pub fn recipients(
     let mut known = std::collections::HashSet::new();
     let mut warnings = Vec::new();
     for name in names {
-        let certificate = recipient(env, o, name)?;
+        let certificate = recipient(env, o, name, profile)?;
         let outcome = env.judge(&certificate, Usage::Encrypt);
         match (outcome.chain, outcome.error.as_deref()) {
             (_, Some("revoked")) => {
@@ -168,7 +183,12 @@ pub fn recipients(
         }
     }
     if o.encrypt_to_self.unwrap_or(env.config.encrypt.to_self) {
-        match own_recipient(env, o, signer) {
+        let wanted: Vec<String> = match (signer, &o.sender) {
+            (Some(own), _) => own.certificate.emails(),
+            (None, Some(sender)) => vec![sender.clone()],
+            (None, None) => Vec::new(),
+        };
+        match own_recipient(env, &wanted, profile) {
             Some(own) if known.insert(own.sha256()) => all.push(Recipient {
                 certificate: own,
                 is_self: true,
@@ -182,7 +202,12 @@ pub fn recipients(
     Ok((all, warnings))
 }
 
-fn recipient(env: &Environment, o: &Options, name: &str) -> Result<Certificate, Failure> {
+fn recipient(
+    env: &Environment,
+    o: &Options,
+    name: &str,
+    profile: &Profile,
+) -> Result<Certificate, Failure> {
     let whose = shown(name, o);
     let tokens = env.registry.certificates();
     let found: Vec<Certificate> = if let Some(index) = name.strip_prefix("fd:") {
@@ -204,7 +229,7 @@ fn recipient(env: &Environment, o: &Options, name: &str) -> Result<Certificate, 
         ));
     }
     unambiguous(name, found.iter())?;
-    let able: Vec<&Certificate> = found
+    let mut able: Vec<&Certificate> = found
         .iter()
         .filter(|c| c.can_decrypt() && c.email_protection())
         .collect();
@@ -213,6 +238,10 @@ fn recipient(env: &Environment, o: &Options, name: &str) -> Result<Certificate, 
             ErrorName::RecipientUnusable,
             format!("the certificate of {whose} is not meant for encrypting mail"),
         ));
+    }
+    let allowed = |c: &&Certificate| profile.writes_to(c.key_type()).is_ok();
+    if able.iter().any(allowed) {
+        able.retain(allowed);
     }
     let current = able.iter().filter(|c| is_current(c));
     match (current.max_by_key(|c| c.not_before()), able.first()) {
@@ -245,17 +274,22 @@ fn unambiguous<'a>(
     Ok(())
 }
 
-/// Our own certificate to encrypt to: of the signer's or sender's address if there is one, the newest.
-fn own_recipient(
+/// The certificate that a signer's correspondents are to encrypt to, where that is not the one he signs with.
+pub fn encryption_certificate(
     env: &Environment,
-    o: &Options,
-    signer: Option<&OwnCertificate>,
+    signer: &OwnCertificate,
+    profile: &Profile,
 ) -> Option<Certificate> {
-    let wanted: Vec<String> = match (signer, &o.sender) {
-        (Some(own), _) => own.certificate.emails(),
-        (None, Some(sender)) => vec![sender.clone()],
-        (None, None) => Vec::new(),
-    };
+    let emails = signer.certificate.emails();
+    // without an address nothing says whose another certificate is
+    if signer.can_decrypt || emails.is_empty() {
+        return None;
+    }
+    own_recipient(env, &emails, profile)
+}
+
+/// Our own certificate to encrypt to, the newest that the profile allows: of one of these addresses if there are any.
+fn own_recipient(env: &Environment, wanted: &[String], profile: &Profile) -> Option<Certificate> {
     let all = env.registry.certificates();
     let mut best: Option<&Certificate> = None;
     for own in all
@@ -263,8 +297,9 @@ fn own_recipient(
         .filter(|own| own.has_private_key && own.can_decrypt)
     {
         let certificate = &own.certificate;
-        let ours = wanted.is_empty() || privyseal_pki::sender_matches(certificate, &wanted);
+        let ours = wanted.is_empty() || privyseal_pki::sender_matches(certificate, wanted);
         if ours
+            && profile.writes_to(certificate.key_type()).is_ok()
             && certificate.email_protection()
             && is_current(certificate)
             && best.is_none_or(|b| certificate.not_before() > b.not_before())

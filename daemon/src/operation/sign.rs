@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use privyseal_pki::{ChainState, Usage};
 use privyseal_proto::{Dict, ErrorName, Failure};
+use privyseal_smime::ess::{ReceiptRequest, SignEss};
 use privyseal_smime::mime::CanonicalReader;
 use privyseal_smime::{
-    Certificate, DigestAlgorithm, EncryptOptions, Encryptor, Form, IncludeChain, KeyType, SignForm,
+    Certificate, DigestAlgorithm, Encryptor, Form, IncludeChain, KeyType, Profile, SignForm,
     SignOptions, SignResult,
 };
 
+use super::options as parse;
 use super::results::Results;
-use super::{Environment, Options, Unlock, encrypt, failure, key, now, options, select};
+use super::{Environment, Options, Unlock, encrypt, failure, key, now, select};
 use crate::registry::OwnCertificate;
 
 /// Certificates that travel with a signature besides the signer's.
@@ -25,7 +27,8 @@ pub fn sign(
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
-    let own = select::signer(env, o)?;
+    let profile = env.writing(o)?;
+    let own = select::signer(env, o, &profile)?;
     let format = o.format.unwrap_or_default();
     let mut input = Start::of(input).map_err(failure::of_io)?;
     let entity = input.is_entity() || format != Form::Smime;
@@ -34,7 +37,8 @@ pub fn sign(
     } else {
         SignForm::Opaque
     });
-    let made = make(env, o, &own, (form, format), unlock, &mut input, output)?;
+    let options = options(env, o, &own, (form, format), profile)?;
+    let made = make(&own, &options, unlock, &mut input, output)?;
     output.flush().map_err(failure::of_io)?;
     Ok(results(env, &own, &made, entity).into_dict())
 }
@@ -48,30 +52,20 @@ pub fn sign_and_encrypt(
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
-    let own = select::signer(env, o)?;
-    let (recipients, warnings) = select::recipients(env, o, recipients, Some(&own))?;
-    let options = EncryptOptions {
-        cipher: encrypt::cipher(env, o)?,
-        oaep: o.oaep,
-        format: o.format.unwrap_or_default(),
-    };
+    let profile = env.writing(o)?;
+    let own = select::signer(env, o, &profile)?;
+    let (recipients, warnings) = select::recipients(env, o, recipients, Some(&own), &profile)?;
+    let form = o.form.unwrap_or_default();
+    let signing = options(env, o, &own, (form, Form::Smime), profile.clone())?;
+    let encrypting = encrypt::options(env, o, profile)?;
     let certificates: Vec<Certificate> = recipients.iter().map(|r| r.certificate.clone()).collect();
     key::usable(&own)?;
     unlock(&own, PURPOSE)?;
     let mut encryptor =
-        Encryptor::new(&mut *output, &certificates, &options).map_err(failure::of_smime)?;
-    let form = o.form.unwrap_or_default();
+        Encryptor::new(&mut *output, &certificates, &encrypting).map_err(failure::of_smime)?;
     let mut input = Start::of(input).map_err(failure::of_io)?;
     let entity = input.is_entity();
-    let made = make(
-        env,
-        o,
-        &own,
-        (form, Form::Smime),
-        unlock,
-        &mut input,
-        &mut encryptor,
-    )?;
+    let made = make(&own, &signing, unlock, &mut input, &mut encryptor)?;
     let encrypted = encryptor.finish().map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;
     let results = results(env, &own, &made, entity);
@@ -80,25 +74,35 @@ pub fn sign_and_encrypt(
 
 const PURPOSE: &str = "sign a message";
 
-fn make(
+/// How the signature is made, known to be possible and allowed.
+pub fn options(
     env: &Environment,
     o: &Options,
     own: &Arc<OwnCertificate>,
     (form, format): (SignForm, Form),
-    unlock: Unlock<'_>,
-    input: &mut dyn Read,
-    output: &mut dyn Write,
-) -> Result<SignResult, Failure> {
+    profile: Arc<Profile>,
+) -> Result<SignOptions, Failure> {
     if form == SignForm::Clear && format != Form::Smime {
         return Err(Failure::invalid(
             "the form `clear` exists as S/MIME only: choose opaque or detached for DER and PEM",
         ));
     }
-    let digest = match o.digest {
-        Some(digest) => digest,
-        None => options::digest(&env.config.sign.digest)?,
+    // a profile of the call comes with its own digest
+    let configured = match o.profile {
+        Some(_) => None,
+        None => env.config.sign.digest.as_deref(),
     };
-    if o.pss && !matches!(own.certificate.key_type(), KeyType::Rsa(_)) {
+    let digest = match (o.digest, configured) {
+        (Some(digest), _) => digest,
+        (None, Some(name)) => parse::digest(name)?,
+        (None, None) => profile.default_digest().ok_or_else(|| {
+            Failure::new(
+                ErrorName::PolicyDenied,
+                format!("the profile {} signs nothing", profile.name()),
+            )
+        })?,
+    };
+    if o.pss == Some(true) && !matches!(own.certificate.key_type(), KeyType::Rsa(_)) {
         return Err(Failure::invalid(
             "RSASSA-PSS needs an RSA key, and the signer's is none",
         ));
@@ -112,26 +116,53 @@ fn make(
     }
     let include = match o.include_chain {
         Some(include) => include,
-        None => options::include_chain(&env.config.sign.include_chain)?,
+        None => parse::include_chain(&env.config.sign.include_chain)?,
     };
-    // before the input is touched: a person may have to type
-    key::usable(own)?;
-    unlock(own, PURPOSE)?;
+    let signing_time = now();
     let options = SignOptions {
         form,
         format,
         canonicalize: o.canonicalize.unwrap_or(format == Form::Smime),
         digest,
-        pss: o.pss,
+        pss: o.pss.unwrap_or(profile.prefers_pss()),
         chain: chain(env, &own.certificate, include),
-        signing_time: now(),
+        signing_time,
+        ess: SignEss {
+            receipt_request: match o.request_receipt.as_slice() {
+                [] => None,
+                to => Some(
+                    ReceiptRequest::new(&own.certificate, signing_time, to)
+                        .map_err(failure::of_smime)?,
+                ),
+            },
+            security_label: o.label.clone(),
+        },
+        encryption_certificate: (include != IncludeChain::Leaf)
+            .then(|| select::encryption_certificate(env, own, &profile))
+            .flatten(),
+        content_hint: o.content_hint.clone(),
+        profile,
     };
+    privyseal_smime::check_signing(&own.certificate, &options).map_err(failure::of_smime)?;
+    Ok(options)
+}
+
+fn make(
+    own: &Arc<OwnCertificate>,
+    options: &SignOptions,
+    unlock: Unlock<'_>,
+    input: &mut dyn Read,
+    output: &mut dyn Write,
+) -> Result<SignResult, Failure> {
+    // before the input is touched: a person may have to type
+    key::usable(own)?;
+    unlock(own, PURPOSE)?;
     privyseal_smime::sign(
         input,
         output,
         &own.certificate,
         &key::TokenSigner(own),
-        &options,
+        options,
     )
     .map_err(failure::of_smime)
 }
@@ -166,7 +197,12 @@ fn chain(env: &Environment, leaf: &Certificate, include: IncludeChain) -> Vec<Ce
     path
 }
 
-fn results(env: &Environment, own: &OwnCertificate, made: &SignResult, entity: bool) -> Results {
+pub fn results(
+    env: &Environment,
+    own: &OwnCertificate,
+    made: &SignResult,
+    entity: bool,
+) -> Results {
     let judged = env.judge(&own.certificate, Usage::Sign);
     let mut warnings: Vec<String> = Vec::new();
     if !entity {
@@ -188,6 +224,7 @@ fn results(env: &Environment, own: &OwnCertificate, made: &SignResult, entity: b
             format!("sha256:{}", own.certificate.sha256_hex()),
         )
         .with("signer", own.certificate.subject())
+        .with("profile", made.profile.clone())
         .with("digest", made.digest.name())
         .with("algorithm", made.algorithm)
         .with("content_length", made.content_len)
@@ -236,19 +273,6 @@ impl Read for Start<'_> {
             _ => self.rest.read(buffer),
         }
     }
-}
-
-/// Refuses digests that are too weak to sign with.
-pub fn strong(
-    digest: privyseal_smime::DigestAlgorithm,
-) -> Result<privyseal_smime::DigestAlgorithm, Failure> {
-    if digest.is_weak() {
-        return Err(Failure::new(
-            ErrorName::WeakAlgorithm,
-            format!("{} is too weak to sign with", digest.name()),
-        ));
-    }
-    Ok(digest)
 }
 
 /// Input as it goes into an encrypted entity.

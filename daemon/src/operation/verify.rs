@@ -10,7 +10,7 @@ use privyseal_smime::{
 };
 
 use super::results::Results;
-use super::{Environment, Options, failure, now, open, rfc3339};
+use super::{Environment, Options, claims, ess, failure, now, open, rfc3339};
 
 pub fn verify(
     env: &Environment,
@@ -19,8 +19,8 @@ pub fn verify(
     mut content: Option<&mut dyn Input>,
     output: Option<&mut dyn Write>,
 ) -> Result<Dict, Failure> {
-    let candidates = candidates(env, o);
-    let outcome = match privyseal_smime::verify(message, reborrow(&mut content), &candidates) {
+    let candidates = env.candidates(o);
+    let mut outcome = match privyseal_smime::verify(message, reborrow(&mut content), &candidates) {
         Ok(outcome) => outcome,
         // what is inside a compressed layer, or below a multipart, may be
         Err(Error::NotSigned) => {
@@ -29,9 +29,11 @@ pub fn verify(
         }
         Err(error) => return without_outcome(error),
     };
+    prepare(env, o, &mut outcome)?;
     let judged = judge(env, o, &outcome);
     let mut written = None;
     if let Some(output) = output
+        && judged.refused.is_none()
         && (judged.verdict == Verdict::Good || o.even_if_bad)
     {
         let bytes =
@@ -39,7 +41,7 @@ pub fn verify(
         output.flush().map_err(failure::of_io)?;
         written = Some(bytes);
     }
-    Ok(Results::new()
+    Ok(ess::describe(Results::new(), &outcome, judged.refused)
         .with("verdict", judged.verdict.name())
         .with("reasons", judged.reasons)
         .with_list("signatures", judged.signatures)
@@ -50,16 +52,16 @@ pub fn verify(
         .into_dict())
 }
 
-/// Certificates that may be a signer's, beside those that a message brings along.
-pub(super) fn candidates(env: &Environment, o: &Options) -> Vec<Certificate> {
-    let tokens = env.registry.certificates();
-    o.untrusted
-        .iter()
-        .chain(&env.people)
-        .chain(&env.intermediates)
-        .chain(tokens.iter().map(|own| &own.certificate))
-        .cloned()
-        .collect()
+/// By the reading rules of the profile; a receipt is no mail.
+pub(super) fn prepare(
+    env: &Environment,
+    o: &Options,
+    outcome: &mut VerifyOutcome,
+) -> Result<(), Failure> {
+    let profile = env.reading(o)?;
+    outcome.restrict(&profile);
+    ess::note_receipt(o, outcome);
+    Ok(())
 }
 
 /// What is to be said of one SignedData.
@@ -68,9 +70,11 @@ pub(super) struct Judged {
     pub reasons: Vec<String>,
     /// one for each signer
     pub signatures: Vec<Results>,
+    /// why policy refuses the message's label: its content is not released
+    pub refused: Option<String>,
 }
 
-/// Cryptography, certificate paths and senders together.
+/// Cryptography, certificate paths, senders and labels together, of what was [`prepare`]d.
 pub(super) fn judge(env: &Environment, o: &Options, outcome: &VerifyOutcome) -> Judged {
     let paths: Vec<Option<PathOutcome>> = outcome
         .signers
@@ -90,31 +94,37 @@ pub(super) fn judge(env: &Environment, o: &Options, outcome: &VerifyOutcome) -> 
             sender,
         })
         .collect();
-    let (verdict, reasons) = verdict::judge(outcome, &judgements);
+    let (mut verdict, mut reasons) = verdict::judge(outcome, &judgements);
+    let refused = ess::refuse(env, outcome, &mut verdict, &mut reasons);
     let signatures = outcome
         .signers
         .iter()
         .zip(&paths)
         .zip(&judgements)
-        .map(|((signer, path), judgement)| signature(signer, path.as_ref(), judgement))
+        .map(|((signer, path), judgement)| {
+            let shown = signature(signer, path.as_ref(), judgement);
+            let shown = claims::add(shown, signer, outcome);
+            ess::with_countersignatures(env, o, outcome, signer, shown)
+        })
         .collect();
     Judged {
         verdict,
         reasons,
         signatures,
+        refused,
     }
 }
 
 pub(super) fn warnings(outcome: &VerifyOutcome) -> Vec<String> {
     let outside = "there is text before or after the signed part: nobody signed it, and it is no part of the content";
+    let mut all = outcome.warnings.clone();
     if outcome.text_outside {
-        vec![outside.into()]
-    } else {
-        Vec::new()
+        all.push(outside.into());
     }
+    all
 }
 
-fn reborrow<'a>(content: &'a mut Option<&mut dyn Input>) -> Option<&'a mut dyn Input> {
+pub fn reborrow<'a>(content: &'a mut Option<&mut dyn Input>) -> Option<&'a mut dyn Input> {
     match content {
         Some(content) => Some(&mut **content),
         None => None,
@@ -130,6 +140,7 @@ pub(super) fn without_outcome(error: Error) -> Result<Dict, Failure> {
         | Error::LimitExceeded { .. }
         | Error::UnsupportedAlgorithm(_)
         | Error::WeakAlgorithm(_)
+        | Error::Refused(_)
         | Error::Certificate(_) => Verdict::Bad,
         _ => return Err(failure::of_smime(error)),
     };
@@ -152,7 +163,7 @@ pub(super) fn words(error: &Error) -> String {
 }
 
 /// The certificate's path, by the caller's rules where it gave some (design rule 12: nothing is kept of it).
-fn check(
+pub fn check(
     env: &Environment,
     o: &Options,
     leaf: &Certificate,
@@ -253,7 +264,7 @@ fn has_group(field: &str) -> bool {
     false
 }
 
-fn signature(
+pub fn signature(
     signer: &SignerOutcome,
     path: Option<&PathOutcome>,
     judgement: &SignerJudgement,
@@ -273,13 +284,7 @@ fn signature(
         SenderState::Mismatch => "mismatch",
         SenderState::NotChecked => "not-checked",
     };
-    let who = signer.certificate.as_ref().map(|c| {
-        Results::new()
-            .with("subject", c.subject())
-            .with("emails", c.emails())
-            .with("sha256", c.sha256_hex())
-            .into_dict()
-    });
+    let who = person(signer).map(Results::into_dict);
     Results::new()
         .with("signature", state)
         .with_some("detail", detail)
@@ -296,6 +301,16 @@ fn signature(
         .with("algorithm", signer.algorithm.clone())
         .with("weak", signer.weak)
         .with("steps", path.map(|p| p.steps.clone()).unwrap_or_default())
+}
+
+/// The signer, if the certificate is known.
+pub fn person(signer: &SignerOutcome) -> Option<Results> {
+    signer.certificate.as_ref().map(|c| {
+        Results::new()
+            .with("subject", c.subject())
+            .with("emails", c.emails())
+            .with("sha256", c.sha256_hex())
+    })
 }
 
 pub(super) fn layer(layer: &Layer) -> Results {

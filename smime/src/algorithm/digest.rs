@@ -1,5 +1,7 @@
 //! Message digests, one by one and several over the same bytes.
 
+use std::fmt;
+
 use const_oid::db;
 use der::asn1::ObjectIdentifier;
 use sha2::digest::consts::U64;
@@ -110,7 +112,7 @@ impl DigestAlgorithm {
         }
     }
 
-    /// Too weak for new signatures, and flagged in old ones.
+    /// Collisions can be made: no profile signs with it.
     pub fn is_weak(self) -> bool {
         matches!(self, Self::Md5 | Self::Sha1)
     }
@@ -140,6 +142,12 @@ impl DigestAlgorithm {
         let mut hasher = self.hasher();
         hasher.update(data);
         hasher.finalize().into_vec()
+    }
+}
+
+impl fmt::Display for DigestAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

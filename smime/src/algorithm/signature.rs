@@ -42,7 +42,7 @@ pub enum MlDsa {
 }
 
 impl MlDsa {
-    const ALL: [Self; 3] = [Self::MlDsa44, Self::MlDsa65, Self::MlDsa87];
+    pub(crate) const ALL: [Self; 3] = [Self::MlDsa44, Self::MlDsa65, Self::MlDsa87];
 
     /// By the OID of the key, which is that of the signature too (RFC 9881 §2).
     pub fn from_oid(oid: &ObjectIdentifier) -> Option<Self> {
@@ -144,6 +144,13 @@ pub(crate) fn ecdsa_oid(digest: DigestAlgorithm) -> Option<ObjectIdentifier> {
         .iter()
         .find(|(_, d)| *d == digest)
         .map(|(oid, _)| *oid)
+}
+
+impl DigestAlgorithm {
+    /// The OID of RSASSA-PKCS1-v1_5 with this digest.
+    pub(crate) fn with_rsa(self) -> Option<ObjectIdentifier> {
+        RSA.iter().find(|(_, d)| *d == self).map(|(oid, _)| *oid)
+    }
 }
 
 /// id-rsassa-pkcs1-v1-5-with-sha3-… have no name in the crate (RFC 9688 §3.1).

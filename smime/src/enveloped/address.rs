@@ -11,19 +11,24 @@ use rsa::{Oaep, Pkcs1v15Encrypt};
 
 use super::agree::Scheme;
 use super::kdf::Kdf;
-use super::{kem, oaep};
+use super::{EncryptOptions, kem, oaep};
 use crate::algorithm::{DigestAlgorithm, KeyWrap};
 use crate::algorithm_id::encode;
 use crate::ber::{constructed, id, tlv};
 use crate::cert::{Certificate, Curve, KeyType};
 use crate::error::{Error, Result};
-use crate::key::rsa_key;
+use crate::key::{RsaPadding, rsa_key};
+use crate::profile::{KeyProtection, Profile};
 
 /// The RecipientInfo that carries `key` to the owner of this certificate.
 ///
 /// # Errors
-/// `Certificate`, naming it, where its key or key usage does not allow that; `WeakAlgorithm` for RSA below 2048 bits.
-pub(super) fn recipient_info(certificate: &Certificate, key: &[u8], oaep: bool) -> Result<Vec<u8>> {
+/// `Certificate`, naming it, where its key or key usage does not allow that; `WeakAlgorithm` and `Refused` where the profile does not.
+pub(super) fn recipient_info(
+    certificate: &Certificate,
+    key: &[u8],
+    options: &EncryptOptions,
+) -> Result<Vec<u8>> {
     if !certificate.can_decrypt() {
         return Err(unusable(
             certificate,
@@ -31,11 +36,7 @@ pub(super) fn recipient_info(certificate: &Certificate, key: &[u8], oaep: bool) 
         ));
     }
     match certificate.key_type() {
-        KeyType::Rsa(bits @ ..2048) => Err(Error::WeakAlgorithm(format!(
-            "RSA with {bits} bits, of {}",
-            certificate.subject()
-        ))),
-        KeyType::Rsa(_) => transport(certificate, key, oaep),
+        KeyType::Rsa(_) => transport(certificate, key, options),
         KeyType::Ec(curve) => {
             let (algorithm, digest) = match curve {
                 Curve::P256 => (&agreement::ECDH_P256, DigestAlgorithm::Sha256),
@@ -48,6 +49,7 @@ pub(super) fn recipient_info(certificate: &Certificate, key: &[u8], oaep: bool) 
                 &ID_EC_PUBLIC_KEY,
                 Kdf::X963(digest),
                 key,
+                &options.profile,
             )
         }
         KeyType::X25519 => agree(
@@ -56,8 +58,9 @@ pub(super) fn recipient_info(certificate: &Certificate, key: &[u8], oaep: bool) 
             &ID_X_25519,
             Kdf::Hkdf(DigestAlgorithm::Sha256),
             key,
+            &options.profile,
         ),
-        KeyType::MlKem(set) => kem::recipient_info(certificate, set, key),
+        KeyType::MlKem(set) => kem::recipient_info(certificate, set, key, &options.profile),
         other => Err(unusable(
             certificate,
             &format!("nothing can be encrypted to a key of type {other}"),
@@ -69,7 +72,34 @@ pub(super) fn unusable(certificate: &Certificate, why: &str) -> Error {
     Error::Certificate(format!("{}: {why}", certificate.subject()))
 }
 
-fn transport(certificate: &Certificate, key: &[u8], oaep: bool) -> Result<Vec<u8>> {
+/// Whether the profile gives keys away like this; an error names the recipient.
+pub(super) fn check(
+    certificate: &Certificate,
+    how: KeyProtection<'_>,
+    profile: &Profile,
+) -> Result<()> {
+    let of = |what: String| format!("{what}; the recipient is {}", certificate.subject());
+    profile
+        .writes_protection(how, certificate.key_type())
+        .map_err(|error| match error {
+            Error::WeakAlgorithm(what) => Error::WeakAlgorithm(of(what)),
+            Error::Refused(what) => Error::Refused(of(what)),
+            other => other,
+        })
+}
+
+fn transport(certificate: &Certificate, key: &[u8], options: &EncryptOptions) -> Result<Vec<u8>> {
+    let digest = options.profile.oaep_digest();
+    let padding = if options.oaep {
+        RsaPadding::Oaep {
+            hash: digest,
+            mgf: digest,
+            label: Vec::new(),
+        }
+    } else {
+        RsaPadding::Pkcs1
+    };
+    check(certificate, KeyProtection::Rsa(&padding), &options.profile)?;
     let spki = certificate
         .parsed()
         .tbs_certificate()
@@ -82,12 +112,27 @@ fn transport(certificate: &Certificate, key: &[u8], oaep: bool) -> Result<Vec<u8
     }
     let public =
         rsa_key(spki).ok_or_else(|| unusable(certificate, "an RSA key that cannot be used"))?;
-    let (algorithm, encrypted) = if oaep {
-        let algorithm = encode(&ID_RSAES_OAEP, &oaep::parameters(DigestAlgorithm::Sha256));
-        (
-            algorithm,
-            public.encrypt(&mut SysRng, Oaep::<sha2::Sha256>::new(), key),
-        )
+    let (algorithm, encrypted) = if options.oaep {
+        let algorithm = encode(&ID_RSAES_OAEP, &oaep::parameters(digest));
+        let encrypted = match digest {
+            DigestAlgorithm::Sha1 => public.encrypt(&mut SysRng, Oaep::<sha1::Sha1>::new(), key),
+            DigestAlgorithm::Sha384 => {
+                public.encrypt(&mut SysRng, Oaep::<sha2::Sha384>::new(), key)
+            }
+            DigestAlgorithm::Sha512 => {
+                public.encrypt(&mut SysRng, Oaep::<sha2::Sha512>::new(), key)
+            }
+            DigestAlgorithm::Sha256 => {
+                public.encrypt(&mut SysRng, Oaep::<sha2::Sha256>::new(), key)
+            }
+            // no profile's file may name another
+            other => {
+                return Err(Error::UnsupportedAlgorithm(format!(
+                    "writing RSAES-OAEP with {other}"
+                )));
+            }
+        };
+        (algorithm, encrypted)
     } else {
         let algorithm = encode(&RSA_ENCRYPTION, &[id::NULL, 0]);
         (algorithm, public.encrypt(&mut SysRng, Pkcs1v15Encrypt, key))
@@ -111,8 +156,11 @@ fn agree(
     key_algorithm: &ObjectIdentifier,
     kdf: Kdf,
     key: &[u8],
+    profile: &Profile,
 ) -> Result<Vec<u8>> {
+    let kdf = profile.kdf_like(kdf);
     let wrap = KeyWrap::for_key_len(key.len());
+    check(certificate, KeyProtection::Agreement(kdf, wrap), profile)?;
     let scheme = Scheme {
         kdf,
         wrap,

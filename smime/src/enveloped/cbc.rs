@@ -55,7 +55,7 @@ impl CbcEncryptor {
 
 /// Bytes of one block, and so of the IV, of a cipher in CBC mode.
 pub(super) fn block_len(cipher: Cipher) -> usize {
-    if cipher.is_weak() {
+    if cipher.is_only_read() {
         legacy::BLOCK
     } else {
         BLOCK
@@ -70,7 +70,7 @@ pub(super) enum CbcDecryptor {
 impl CbcDecryptor {
     /// `iv` has [`block_len`] bytes.
     pub(super) fn new(cipher: Cipher, key: &[u8], iv: &[u8]) -> Result<Self> {
-        if cipher.is_weak() {
+        if cipher.is_only_read() {
             return Ok(CbcDecryptor::Legacy(LegacyDecryptor::new(cipher, key, iv)?));
         }
         let iv = <[u8; BLOCK]>::try_from(iv).map_err(|_| Error::DecryptionFailed)?;

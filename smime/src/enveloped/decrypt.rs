@@ -8,13 +8,14 @@ use super::cbc::{CbcCheck, CbcDecryptor};
 use super::chacha::{self, KeyStream};
 use super::envelope::{Envelope, Parameters};
 use super::gcm::{self, Counter};
-use super::open::{Keys, Opened};
+use super::open::{Keys, Opened, allowed};
 use super::{BLOCK, DecryptOutcome, SLACK};
 use crate::ber::Reader;
 use crate::error::{Error, Result};
 use crate::io::Input;
 use crate::key::KeyOpener;
 use crate::mime::{self, Headers};
+use crate::profile::{Profile, Strength};
 
 /// Opens one encrypted layer in any form. Not a byte is written before an authenticated cipher's tag has verified, or, for CBC,
 /// before the structure has been read to its end and the padding is right.
@@ -30,13 +31,29 @@ pub fn decrypt(
     opener: &dyn KeyOpener,
     out: &mut dyn Write,
 ) -> Result<DecryptOutcome> {
+    decrypt_with(message, opener, &Profile::legacy_read(), out)
+}
+
+/// The same by the reading rules of another profile than `legacy-read`.
+///
+/// # Errors
+/// Also `WeakAlgorithm` and `Refused`: what the profile does not read. No key is used then.
+pub fn decrypt_with(
+    message: &mut dyn Input,
+    opener: &dyn KeyOpener,
+    profile: &Profile,
+    out: &mut dyn Write,
+) -> Result<DecryptOutcome> {
     let mut first = None;
     let mut attributes = Vec::new();
     let mut judgement = pass(message, |headers, mut reader| {
         let mut envelope = Envelope::read(&mut reader, Some(opener))?;
         let recipients = std::mem::take(&mut envelope.recipients);
         let count = recipients.count;
-        let mut keys = Keys::new(recipients.candidates()?, opener, envelope.cipher.key_len());
+        let candidates = recipients.candidates()?;
+        profile.reads_cipher(envelope.cipher)?;
+        let candidates = allowed(candidates, profile)?;
+        let mut keys = Keys::new(candidates, opener, envelope.cipher.key_len());
         let opened = keys.next()?;
         let judgement = judge(&envelope, reader, &opened, &[])?;
         first = Some((headers, count, envelope, keys, opened));
@@ -65,7 +82,8 @@ pub fn decrypt(
         cipher: envelope.cipher.name().to_owned(),
         authenticated: envelope.cipher.is_authenticated(),
         key_management: opened.candidate.method(),
-        weak: envelope.cipher.is_weak() || opened.candidate.is_weak(),
+        weak: profile.reads_cipher(envelope.cipher)? == Strength::Weak
+            || opened.candidate.strength(profile)? == Strength::Weak,
         certificate: opened.candidate.certificate,
         recipients,
         headers,

@@ -24,7 +24,7 @@ use crate::mime::{CmsWriter, MediaType};
 /// Encrypts `input` as it is (the caller canonicalises) for every recipient and writes the message.
 ///
 /// # Errors
-/// `Certificate` for a key type we cannot encrypt to; those of the streams.
+/// Those of [`Encryptor::new`] and of the streams.
 pub fn encrypt(
     input: &mut dyn Read,
     output: &mut dyn Write,
@@ -80,8 +80,8 @@ impl<W: Write> Encryptor<W> {
     /// Makes a content-encryption key and encrypts it to each certificate (named twice, it gets it once).
     ///
     /// # Errors
-    /// `Certificate` for no recipient, or one whose key or key usage does not allow encryption; `WeakAlgorithm` for RSA below
-    /// 2048 bits and for ciphers that are only read; `LimitExceeded` above [`RECIPIENTS`].
+    /// `Certificate` for no recipient, or one whose key or key usage does not allow encryption; `WeakAlgorithm` and `Refused` for
+    /// what the profile does not write; `LimitExceeded` above [`RECIPIENTS`].
     pub fn new(out: W, recipients: &[Certificate], options: &EncryptOptions) -> Result<Self> {
         if recipients.is_empty() {
             return Err(Error::Certificate("no recipient was given".to_owned()));
@@ -93,12 +93,7 @@ impl<W: Write> Encryptor<W> {
             });
         }
         let cipher = options.cipher;
-        if cipher.is_weak() {
-            return Err(Error::WeakAlgorithm(format!(
-                "{}: only read",
-                cipher.name()
-            )));
-        }
+        options.profile.writes_cipher(cipher)?;
         let mut key = Zeroizing::new([0u8; 32]);
         let key = key.get_mut(..cipher.key_len()).unwrap_or(&mut []);
         random(key)?;
@@ -108,7 +103,7 @@ impl<W: Write> Encryptor<W> {
         let mut version = 0;
         for certificate in recipients {
             if seen.insert(certificate.sha256()) {
-                infos.push(recipient_info(certificate, key, options.oaep)?);
+                infos.push(recipient_info(certificate, key, options)?);
                 // RFC 5652 §6.1: 3 with an OtherRecipientInfo, 2 where not every RecipientInfo has version 0
                 version = version.max(match certificate.key_type() {
                     KeyType::Rsa(_) => 0,
@@ -146,6 +141,7 @@ impl<W: Write> Encryptor<W> {
             block: Vec::new(),
             streaming: false,
             result: EncryptResult {
+                profile: options.profile.name().to_owned(),
                 cipher,
                 recipients: u32::try_from(infos.len()).unwrap_or(u32::MAX),
             },

@@ -1,5 +1,7 @@
 //! From a shared secret to a key-encryption key: the X9.63 KDF (RFC 5753 §7.1.4) and HKDF (RFC 8418 §2.2, RFC 8619).
 
+use std::fmt;
+
 use ansi_x963_kdf::derive_key_into;
 use aws_lc_rs::hkdf;
 use const_oid::db::rfc5753;
@@ -11,7 +13,7 @@ use crate::algorithm::DigestAlgorithm::{Sha1, Sha224, Sha256, Sha384, Sha512};
 
 /// A key derivation function with its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kdf {
+pub(crate) enum Kdf {
     X963(DigestAlgorithm),
     Hkdf(DigestAlgorithm),
 }
@@ -53,6 +55,9 @@ const SCHEMES: [(ObjectIdentifier, Kdf); 13] = [
     (oid("1.3.132.1.14.3"), Kdf::X963(Sha512)),
 ];
 
+/// How many of [`SCHEMES`] are without a cofactor.
+const WITHOUT_COFACTOR: usize = 8;
+
 /// id-alg-hkdf-with-sha256, -sha384, -sha512 (RFC 8619 §2).
 const HKDF: [(ObjectIdentifier, Kdf); 3] = [
     (HKDF_SHA256, Kdf::Hkdf(Sha256)),
@@ -63,8 +68,15 @@ const HKDF: [(ObjectIdentifier, Kdf); 3] = [
 pub(super) const HKDF_SHA256: ObjectIdentifier = oid("1.2.840.113549.1.9.16.3.28");
 
 impl Kdf {
+    /// All that some scheme names.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all: Vec<Self> = SCHEMES.iter().map(|(_, kdf)| *kdf).collect();
+        all.truncate(WITHOUT_COFACTOR);
+        all
+    }
+
     /// By key agreement scheme; `None` for schemes that are no one-pass ECDH (MQV).
-    pub(super) fn from_scheme(oid: &ObjectIdentifier) -> Option<Self> {
+    pub(crate) fn from_scheme(oid: &ObjectIdentifier) -> Option<Self> {
         by_oid(&SCHEMES, oid)
     }
 
@@ -74,7 +86,7 @@ impl Kdf {
     }
 
     /// The scheme of dhSinglePass-stdDH with this function.
-    pub(super) fn scheme(self) -> Option<ObjectIdentifier> {
+    pub(crate) fn scheme(self) -> Option<ObjectIdentifier> {
         SCHEMES
             .iter()
             .find(|(_, kdf)| *kdf == self)
@@ -103,6 +115,15 @@ impl Kdf {
             _ => return None,
         }
         Some(out)
+    }
+}
+
+impl fmt::Display for Kdf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kdf::X963(digest) => write!(f, "x963-{digest}"),
+            Kdf::Hkdf(digest) => write!(f, "hkdf-{digest}"),
+        }
     }
 }
 

@@ -7,12 +7,13 @@ use zeroize::Zeroizing;
 use super::kdf::{HKDF_SHA256, Kdf};
 use super::recipient::{issuer_and_serial, wrap_of, wrapped_key};
 use super::{address, wrap};
-use crate::algorithm::KeyWrap;
+use crate::algorithm::{DigestAlgorithm, KeyWrap};
 use crate::algorithm_id::{AlgorithmId, encode, oid};
 use crate::ber::{Cursor, Tlv, constructed, id, single, tlv};
 use crate::cert::{Certificate, MlKem};
 use crate::error::{Error, Result};
 use crate::key::RecipientId;
+use crate::profile::{KeyProtection, Profile};
 
 /// id-ori-kem (RFC 9629 §3).
 const ORI_KEM: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.13.3");
@@ -31,7 +32,7 @@ pub(super) struct KemRecipient {
 #[derive(Clone)]
 pub(super) struct Encapsulated {
     pub(super) ciphertext: Vec<u8>,
-    kdf: Kdf,
+    pub(super) kdf: Kdf,
     pub(super) wrap: KeyWrap,
     /// CMSORIforKEMOtherInfo, DER
     info: Vec<u8>,
@@ -142,7 +143,12 @@ fn small(content: &[u8]) -> u64 {
 }
 
 /// The RecipientInfo that carries `key` to the owner of this ML-KEM certificate (RFC 9936 §2.1: HKDF with SHA-256 and AES key wrap).
-pub(super) fn recipient_info(certificate: &Certificate, set: MlKem, key: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn recipient_info(
+    certificate: &Certificate,
+    set: MlKem,
+    key: &[u8],
+    profile: &Profile,
+) -> Result<Vec<u8>> {
     let failed = || address::unusable(certificate, "an ML-KEM key that cannot be used");
     let algorithm = match set {
         MlKem::MlKem512 => &ML_KEM_512,
@@ -154,6 +160,8 @@ pub(super) fn recipient_info(certificate: &Certificate, set: MlKem, key: &[u8]) 
         // no weaker than the encapsulation (RFC 9936 §2.1)
         MlKem::MlKem768 | MlKem::MlKem1024 => KeyWrap::Aes256,
     };
+    let kdf = Kdf::Hkdf(DigestAlgorithm::Sha256);
+    address::check(certificate, KeyProtection::Kem(kdf, wrap), profile)?;
     let spki = certificate
         .parsed()
         .tbs_certificate()
@@ -165,8 +173,7 @@ pub(super) fn recipient_info(certificate: &Certificate, set: MlKem, key: &[u8]) 
     let wrap_id = encode(&wrap.oid(), &[]);
     let kek_length = [id::INTEGER, 1, u8::try_from(wrap.key_len()).unwrap_or(0)];
     let info = constructed(id::SEQUENCE, &[&wrap_id, &kek_length]);
-    let function = Kdf::from_oid(&HKDF_SHA256).ok_or_else(failed)?;
-    let kek = function
+    let kek = kdf
         .derive(secret.as_ref(), &[], &info, wrap.key_len())
         .ok_or_else(failed)?;
     let wrapped = wrap::wrap(wrap, &kek, key).ok_or_else(failed)?;

@@ -6,12 +6,14 @@
 //! whom a message may be encrypted to, beyond what a certificate's key and key usage say.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use crate::algorithm::Cipher;
 use crate::ber::Reader;
 use crate::cert::Certificate;
 use crate::error::Result;
 use crate::mime::{Form, Headers};
+use crate::profile::Profile;
 
 mod address;
 mod agree;
@@ -33,21 +35,38 @@ mod wrap;
 #[cfg(test)]
 mod tests;
 
-pub use decrypt::decrypt;
+pub use decrypt::{decrypt, decrypt_with};
 pub use encrypt::{Encryptor, encrypt};
+pub(crate) use kdf::Kdf;
+pub(crate) use oaep::{hash as oaep_hash, parameters as oaep_parameters};
 
 /// How to encrypt.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct EncryptOptions {
     pub cipher: Cipher,
-    /// RSAES-OAEP with SHA-256 (RFC 8017 §7.1) instead of PKCS#1 v1.5 for RSA recipients
+    /// RSAES-OAEP (RFC 8017 §7.1), with the profile's hash, instead of PKCS#1 v1.5 for RSA recipients
     pub oaep: bool,
     pub format: Form,
+    /// what may be written
+    pub profile: Arc<Profile>,
+}
+
+impl Default for EncryptOptions {
+    fn default() -> Self {
+        EncryptOptions {
+            cipher: Cipher::default(),
+            oaep: false,
+            format: Form::default(),
+            profile: Profile::rfc8551(),
+        }
+    }
 }
 
 /// What was made.
 #[derive(Clone, Debug)]
 pub struct EncryptResult {
+    /// name of the profile it was made by
+    pub profile: String,
     pub cipher: Cipher,
     /// certificates it was encrypted to, each counted once
     pub recipients: u32,
@@ -64,7 +83,7 @@ pub struct DecryptOutcome {
     pub key_management: &'static str,
     /// ours, that opened it
     pub certificate: Certificate,
-    /// encrypted with 3DES or RC2, or the key was carried by 3DES or by RSA below 2048 bits (RFC 8551 §4.5)
+    /// the profile calls the cipher, or how the key was carried, weak
     pub weak: bool,
     /// recipients that the message names, of every kind
     pub recipients: u32,

@@ -77,8 +77,16 @@ fn digest(whole: &[u8]) -> Result<DigestAlgorithm> {
     })
 }
 
+/// The hash that the parameters name.
+pub(crate) fn hash(parameters: Option<Tlv<'_>>) -> Option<DigestAlgorithm> {
+    match parse(parameters) {
+        Ok(RsaPadding::Oaep { hash, .. }) => Some(hash),
+        _ => None,
+    }
+}
+
 /// One digest for hash and mask, no label.
-pub(super) fn parameters(digest: DigestAlgorithm) -> Vec<u8> {
+pub(crate) fn parameters(digest: DigestAlgorithm) -> Vec<u8> {
     let hash = encode(&digest.oid(), &[id::NULL, 0]);
     let mask = encode(&ID_MGF_1, &hash);
     let field = |tag: u8, value: &[u8]| tlv(id::context_constructed(tag), value);

@@ -11,6 +11,7 @@ use super::originator::Originator;
 use crate::cert::{Certificate, KeyType};
 use crate::error::Error;
 use crate::key::{KeyError, KeyOpener, RsaPadding};
+use crate::profile::{KeyProtection, Profile, Strength};
 
 /// A recipient whose private key we have.
 pub(super) struct Candidate {
@@ -50,13 +51,19 @@ impl Candidate {
         }
     }
 
-    /// RSA below 2048 bits, or a weak key wrap.
-    pub(super) fn is_weak(&self) -> bool {
-        match &self.opening {
-            Opening::Rsa { .. } => matches!(self.certificate.key_type(), KeyType::Rsa(..2048)),
-            Opening::Ecdh { agreement, .. } => agreement.scheme.wrap.is_weak(),
-            Opening::Kem(encapsulated) => encapsulated.wrap.is_weak(),
-        }
+    /// What a profile thinks of it.
+    ///
+    /// # Errors
+    /// It does not read what came like this.
+    pub(super) fn strength(&self, profile: &Profile) -> Result<Strength, Error> {
+        let how = match &self.opening {
+            Opening::Rsa { padding, .. } => KeyProtection::Rsa(padding),
+            Opening::Ecdh { agreement, .. } => {
+                KeyProtection::Agreement(agreement.scheme.kdf, agreement.scheme.wrap)
+            }
+            Opening::Kem(encapsulated) => KeyProtection::Kem(encapsulated.kdf, encapsulated.wrap),
+        };
+        profile.reads_protection(how, self.certificate.key_type())
     }
 
     /// The content-encryption key of `key_len` bytes; `None` if there is none to be had.
@@ -111,6 +118,30 @@ impl Candidate {
             _ => None,
         };
         Ok(key.filter(|key| key.len() == key_len))
+    }
+}
+
+/// The candidates that this profile reads.
+///
+/// # Errors
+/// Why it reads none of them: for the first.
+pub(super) fn allowed(
+    candidates: Vec<Candidate>,
+    profile: &Profile,
+) -> Result<Vec<Candidate>, Error> {
+    let mut refused = None;
+    let mut allowed = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        match candidate.strength(profile) {
+            Ok(_) => allowed.push(candidate),
+            Err(error) => {
+                refused.get_or_insert(error);
+            }
+        }
+    }
+    match refused {
+        Some(error) if allowed.is_empty() => Err(error),
+        _ => Ok(allowed),
     }
 }
 

@@ -12,6 +12,7 @@ mod hostile;
 mod keys;
 mod limits;
 mod openssl;
+mod profiles;
 mod support;
 mod writing;
 mod wycheproof;

@@ -14,9 +14,11 @@ const BODY: &[u8] = b"Content-Type: text/plain\r\n\r\nhello\r\n";
 
 fn opened(message: &[u8]) -> (Opened, MemoryInput) {
     let mut input = MemoryInput::new(message.to_vec());
+    let profile = crate::profile::Profile::legacy_read();
     let opener = Opener {
         keys: None,
         candidates: &[],
+        profile: &profile,
         spool: std::env::temp_dir(),
     };
     let opened = open(&mut input, None, &opener).unwrap();

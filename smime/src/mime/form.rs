@@ -38,6 +38,8 @@ impl Form {
 pub enum MediaType {
     /// `application/pkcs7-mime; smime-type=signed-data; name="smime.p7m"`
     SignedData,
+    /// `…; smime-type=signed-receipt` (RFC 2634 §2.5)
+    SignedReceipt,
     /// `…; smime-type=enveloped-data`
     EnvelopedData,
     /// `…; smime-type=authEnveloped-data`
@@ -52,6 +54,7 @@ impl MediaType {
     fn content_type(self) -> &'static str {
         match self {
             MediaType::SignedData => "application/pkcs7-mime; smime-type=signed-data",
+            MediaType::SignedReceipt => "application/pkcs7-mime; smime-type=signed-receipt",
             MediaType::EnvelopedData => "application/pkcs7-mime; smime-type=enveloped-data",
             MediaType::AuthEnvelopedData => "application/pkcs7-mime; smime-type=authEnveloped-data",
             MediaType::CompressedData => "application/pkcs7-mime; smime-type=compressed-data",
@@ -62,9 +65,10 @@ impl MediaType {
     /// RFC 8551 §3.2.1
     fn file_name(self) -> &'static str {
         match self {
-            MediaType::SignedData | MediaType::EnvelopedData | MediaType::AuthEnvelopedData => {
-                "smime.p7m"
-            }
+            MediaType::SignedData
+            | MediaType::SignedReceipt
+            | MediaType::EnvelopedData
+            | MediaType::AuthEnvelopedData => "smime.p7m",
             MediaType::CompressedData => "smime.p7z",
             MediaType::Signature => "smime.p7s",
         }

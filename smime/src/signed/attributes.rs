@@ -5,68 +5,76 @@ use der::DateTime;
 use der::asn1::ObjectIdentifier;
 
 use super::SignatureState;
-use crate::algorithm::{Cipher, DigestAlgorithm};
-use crate::algorithm_id::{AlgorithmId, encode, oid};
+use crate::algorithm::DigestAlgorithm;
+use crate::algorithm_id::{AlgorithmId, oid};
 use crate::ber::{Cursor, Tlv, constructed, id, single, tlv};
 use crate::cert::Certificate;
 use crate::content::ID_DATA;
 use crate::error::{Error, Result};
+use crate::ess::{ID_CT_RECEIPT, MSG_SIG_DIGEST, signed_only};
 
 const CONTENT_TYPE: ObjectIdentifier = rfc5911::ID_CONTENT_TYPE;
 const MESSAGE_DIGEST: ObjectIdentifier = rfc5911::ID_MESSAGE_DIGEST;
 const SIGNING_TIME: ObjectIdentifier = rfc5911::ID_SIGNING_TIME;
-const SMIME_CAPABILITIES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.15");
-const ENCRYPTION_KEY_PREFERENCE: ObjectIdentifier =
+pub(super) const SMIME_CAPABILITIES: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.15");
+pub(super) const ENCRYPTION_KEY_PREFERENCE: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.11");
 const SIGNING_CERTIFICATE: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.12");
-const COUNTER_SIGNATURE: ObjectIdentifier = rfc5911::ID_COUNTERSIGNATURE;
+pub(super) const COUNTER_SIGNATURE: ObjectIdentifier = rfc5911::ID_COUNTERSIGNATURE;
 const SIGNING_CERTIFICATE_V2: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
-
-/// Ciphers that this crate decrypts, the best first (RFC 8551 §2.5.2).
-const CAPABILITIES: [Cipher; 6] = [
-    Cipher::Aes256Gcm,
-    Cipher::Aes192Gcm,
-    Cipher::Aes128Gcm,
-    Cipher::Aes256Cbc,
-    Cipher::Aes192Cbc,
-    Cipher::Aes128Cbc,
-];
 
 /// 2050-01-01: from here on a time is a GeneralizedTime (RFC 5652 §11.3).
 const UTC_TIME_ENDS: u64 = 2_524_608_000;
 
-/// The content of the SET OF that is signed, in DER.
+/// The content of the SET OF that is signed, in DER; `more` are attributes besides those that all signatures have.
 pub(super) fn encode_signed(
     message_digest: &[u8],
     signing_time: u64,
     certificate: &Certificate,
+    more: Vec<Vec<u8>>,
 ) -> Result<Vec<u8>> {
-    // ESSCertIDv2 with its default hash, which is SHA-256, left out (RFC 5035 §4)
-    let essence = constructed(
-        id::SEQUENCE,
-        &[&tlv(id::OCTET_STRING, &certificate.sha256())],
-    );
-    let capabilities: Vec<u8> = CAPABILITIES
-        .iter()
-        .flat_map(|cipher| encode(&cipher.oid(), &[]))
-        .collect();
-    let mut all = [
+    let mut all = vec![
         attribute(&CONTENT_TYPE, &tlv(id::OID, ID_DATA.as_bytes())),
         attribute(&MESSAGE_DIGEST, &tlv(id::OCTET_STRING, message_digest)),
         attribute(&SIGNING_TIME, &encode_time(signing_time)?),
-        attribute(&SMIME_CAPABILITIES, &tlv(id::SEQUENCE, &capabilities)),
-        attribute(
-            &SIGNING_CERTIFICATE_V2,
-            &tlv(id::SEQUENCE, &tlv(id::SEQUENCE, &essence)),
-        ),
+        signing_certificate(certificate),
+    ];
+    all.extend(more);
+    all.sort_unstable();
+    Ok(all.concat())
+}
+
+/// The same for a receipt (RFC 2634 §2.5 steps 4 to 7).
+pub(super) fn encode_for_receipt(
+    message_digest: &[u8],
+    msg_sig_digest: &[u8],
+    signing_time: u64,
+    certificate: &Certificate,
+) -> Result<Vec<u8>> {
+    let mut all = [
+        attribute(&CONTENT_TYPE, &tlv(id::OID, ID_CT_RECEIPT.as_bytes())),
+        attribute(&MESSAGE_DIGEST, &tlv(id::OCTET_STRING, message_digest)),
+        attribute(&SIGNING_TIME, &encode_time(signing_time)?),
+        attribute(&MSG_SIG_DIGEST, &tlv(id::OCTET_STRING, msg_sig_digest)),
+        signing_certificate(certificate),
     ];
     all.sort_unstable();
     Ok(all.concat())
 }
 
-fn attribute(kind: &ObjectIdentifier, value: &[u8]) -> Vec<u8> {
+/// signingCertificateV2 with ESSCertIDv2's default hash, which is SHA-256, left out (RFC 5035 §4).
+fn signing_certificate(certificate: &Certificate) -> Vec<u8> {
+    let essence = tlv(id::SEQUENCE, &tlv(id::OCTET_STRING, &certificate.sha256()));
+    attribute(
+        &SIGNING_CERTIFICATE_V2,
+        &tlv(id::SEQUENCE, &tlv(id::SEQUENCE, &essence)),
+    )
+}
+
+pub(super) fn attribute(kind: &ObjectIdentifier, value: &[u8]) -> Vec<u8> {
     constructed(
         id::SEQUENCE,
         &[&tlv(id::OID, kind.as_bytes()), &tlv(id::SET, value)],
@@ -267,11 +275,11 @@ fn single_instance(kind: &ObjectIdentifier) -> Option<&'static str> {
         ENCRYPTION_KEY_PREFERENCE => "SMIMEEncryptionKeyPreference",
         SIGNING_CERTIFICATE => "signingCertificate",
         SIGNING_CERTIFICATE_V2 => "signingCertificateV2",
-        _ => return None,
+        _ => return signed_only(kind),
     })
 }
 
-fn split<'a>(attribute: &Tlv<'a>) -> Result<(ObjectIdentifier, &'a [u8])> {
+pub(super) fn split<'a>(attribute: &Tlv<'a>) -> Result<(ObjectIdentifier, &'a [u8])> {
     let mut cursor = Cursor::new(single(attribute.whole, id::SEQUENCE, "Attribute")?.content);
     let kind = oid(cursor.expect(id::OID, "attrType")?.content)?;
     let values = cursor.expect(id::SET, "attrValues")?.content;

@@ -1,13 +1,23 @@
 //! SignedData (RFC 5652 §5) as S/MIME uses it: made with a [`crate::Signer`], verified in software.
 
-use crate::algorithm::DigestAlgorithm;
+use std::sync::Arc;
+
+use der::asn1::ObjectIdentifier;
+
+use crate::algorithm::{DigestAlgorithm, SignatureScheme};
 use crate::cert::Certificate;
+use crate::ess::{Ess, SignEss};
 use crate::key::RecipientId;
 use crate::layer::Layer;
 use crate::mime::{Form, Headers};
+use crate::profile::Profile;
 
 mod attributes;
+mod claims;
+mod counter;
 mod inside;
+mod receipt;
+mod restrict;
 mod scheme;
 mod sign;
 mod signed_data;
@@ -19,8 +29,10 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 
+pub use claims::{Claims, ContentHint};
 pub(crate) use inside::is_encrypted;
-pub use sign::sign;
+pub use receipt::sign_receipt;
+pub use sign::{check_signing, sign};
 pub use verify::{release, verify};
 
 /// Where the signed content goes.
@@ -61,11 +73,21 @@ pub struct SignOptions {
     pub chain: Vec<Certificate>,
     /// Seconds since 1970, for the signingTime attribute.
     pub signing_time: u64,
+    /// A request for receipts, a security label; not for receipts themselves.
+    pub ess: SignEss,
+    /// what may be written, and what is announced as readable
+    pub profile: Arc<Profile>,
+    /// Which certificate the signer wants to be encrypted to, if it is another one; it travels along.
+    pub encryption_certificate: Option<Certificate>,
+    /// What the content is, for people: [`crate::limits::CONTENT_HINT`] characters at most.
+    pub content_hint: Option<String>,
 }
 
 /// What was made.
 #[derive(Clone, Debug)]
 pub struct SignResult {
+    /// name of the profile it was made by
+    pub profile: String,
     pub digest: DigestAlgorithm,
     /// `rsa-pkcs1`, `rsa-pss`, `ecdsa`, `ed25519` or `ml-dsa-65` and its like
     pub algorithm: &'static str,
@@ -95,8 +117,16 @@ pub struct SignerOutcome {
     pub algorithm: String,
     /// signingTime attribute, seconds since 1970: the signer's claim, never a time to validate at
     pub signing_time: Option<u64>,
-    /// SHA-1 or MD5, or an RSA key below 2048 bits
+    /// `None`: the algorithms are not known, or do not go together
+    pub scheme: Option<SignatureScheme>,
+    /// by the rules of `legacy-read`, or of the profile of [`VerifyOutcome::restrict`]
     pub weak: bool,
+    /// receipts, labels (RFC 2634)
+    pub ess: Ess,
+    /// Signatures over this one's value (RFC 5652 §11.4); they say nothing about the message.
+    pub countersignatures: Vec<SignerOutcome>,
+    /// empty unless the signature is valid
+    pub claims: Claims,
 }
 
 /// All that a signed message says about itself.
@@ -127,4 +157,8 @@ pub struct VerifyOutcome {
     pub carries_mail: bool,
     /// bytes of content that were judged
     pub content_len: u64,
+    /// eContentType of the outermost SignedData
+    pub content_type: Option<ObjectIdentifier>,
+    /// In words: what a person should know although it changes no verdict
+    pub warnings: Vec<String>,
 }

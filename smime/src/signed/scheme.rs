@@ -3,7 +3,7 @@
 use const_oid::db;
 use der::asn1::ObjectIdentifier;
 
-use super::SignatureState;
+use super::{SignOptions, SignatureState};
 use crate::algorithm::{DigestAlgorithm, SignatureScheme, ecdsa_oid};
 use crate::algorithm_id::{AlgorithmId, PssError, PssParameters, encode};
 use crate::ber::id;
@@ -15,25 +15,23 @@ use crate::key::PssUse;
 /// where the one asked for is too short (RFC 9882 §3.3).
 ///
 /// # Errors
-/// `WeakAlgorithm` for SHA-1, MD5 and RSA keys below 2048 bits (RFC 8551 §4.1), `UnsupportedAlgorithm` for digests that are
-/// only read, `Certificate` for keys that cannot sign here.
-pub(super) fn choose(
+/// `WeakAlgorithm` and `Refused` for what the profile does not write, `Certificate` for keys that cannot sign here.
+pub(super) fn choose(certificate: &Certificate, options: &SignOptions) -> Result<SignatureScheme> {
+    // what was asked for, whatever the key makes of it
+    options.profile.writes_digest(options.digest)?;
+    let scheme = natural(certificate, options.digest, options.pss)?;
+    options
+        .profile
+        .writes_signature(scheme, certificate.key_type())?;
+    Ok(scheme)
+}
+
+fn natural(
     certificate: &Certificate,
     digest: DigestAlgorithm,
     pss: bool,
 ) -> Result<SignatureScheme> {
-    if digest.is_weak() {
-        return Err(Error::WeakAlgorithm(format!(
-            "{} is not used for new signatures",
-            digest.name()
-        )));
-    }
-    if digest == DigestAlgorithm::Shake256 {
-        return Err(Error::UnsupportedAlgorithm(
-            "signing with shake256, which is only read".into(),
-        ));
-    }
-    let bits = match certificate.key_type() {
+    match certificate.key_type() {
         KeyType::Ec(_) | KeyType::Brainpool(_) => return Ok(SignatureScheme::Ecdsa(digest)),
         KeyType::Ed25519 => return Ok(SignatureScheme::Ed25519),
         KeyType::MlDsa(set) => {
@@ -45,17 +43,12 @@ pub(super) fn choose(
             };
             return Ok(SignatureScheme::MlDsa { set, digest });
         }
-        KeyType::Rsa(bits) => bits,
+        KeyType::Rsa(_) => {}
         other => {
             return Err(Error::Certificate(format!(
                 "its key ({other}) is of a kind that cannot sign mail here"
             )));
         }
-    };
-    if bits < 2048 {
-        return Err(Error::WeakAlgorithm(format!(
-            "RSA with {bits} bits; new signatures want 2048 or more"
-        )));
     }
     let with_pss = SignatureScheme::RsaPss {
         digest,

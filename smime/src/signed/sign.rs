@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{SignForm, SignOptions, SignResult, attributes, scheme};
+use super::{SignForm, SignOptions, SignResult, attributes, claims, scheme};
 use crate::algorithm::{DigestAlgorithm, SignatureScheme};
 use crate::algorithm_id::encode;
 use crate::ber::{HELD, Writer, constructed, id, tlv};
@@ -21,8 +21,8 @@ const CHUNK: usize = 64 << 10;
 /// it lies in front of its signature.
 ///
 /// # Errors
-/// [`crate::Error::Key`] from the signer, `Certificate` when the key type cannot sign, `WeakAlgorithm`, `InvalidOption` for a
-/// clear signature in another format than S/MIME, `Io`/`NoSpace` of the streams.
+/// [`crate::Error::Key`] from the signer, `Certificate` when the key type cannot sign, `WeakAlgorithm` and `Refused` for what the
+/// profile does not write, `InvalidOption` for a clear signature in another format than S/MIME and for a content hint that is too long, `Io`/`NoSpace` of the streams.
 pub fn sign(
     input: &mut dyn Read,
     output: &mut dyn Write,
@@ -30,7 +30,7 @@ pub fn sign(
     signer: &dyn Signer,
     options: &SignOptions,
 ) -> Result<SignResult> {
-    let scheme = scheme::choose(certificate, options.digest, options.pss)?;
+    let scheme = scheme::choose(certificate, options)?;
     let signing = Signing {
         certificate,
         signer,
@@ -51,10 +51,20 @@ pub fn sign(
     };
     output.flush()?;
     Ok(SignResult {
+        profile: options.profile.name().to_owned(),
         digest: scheme.digest(),
         algorithm: scheme.name(),
         content_len,
     })
+}
+
+/// Whether [`sign`] could sign so, for who wants to know before a person is asked for a PIN.
+///
+/// # Errors
+/// Those that do not come from key and streams.
+pub fn check_signing(certificate: &Certificate, options: &SignOptions) -> Result<()> {
+    scheme::choose(certificate, options)?;
+    claims::encode(certificate, options).map(|_| ())
 }
 
 struct Signing<'a> {
@@ -209,44 +219,69 @@ impl Signing<'_> {
 
     /// certificates and signerInfos.
     fn after_content(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
-        let mut certificates: Vec<&[u8]> = std::iter::once(self.certificate)
-            .chain(&self.options.chain)
-            .map(Certificate::der)
-            .collect();
-        certificates.sort_unstable();
-        certificates.dedup();
-        let certificates = constructed(id::context_constructed(0), &certificates);
         Ok([
-            certificates,
+            certificates(
+                std::iter::once(self.certificate)
+                    .chain(&self.options.chain)
+                    .chain(&self.options.encryption_certificate),
+            ),
             tlv(id::SET, &self.signer_info(content_digest)?),
         ]
         .concat())
     }
 
     fn signer_info(&self, content_digest: &[u8]) -> Result<Vec<u8>> {
-        let attributes =
-            attributes::encode_signed(content_digest, self.options.signing_time, self.certificate)?;
-        let message = tlv(id::SET, &attributes);
-        let signature = self.signer.sign_message(self.scheme, &message)?;
-        if !verify_message(self.certificate, self.scheme, &message, &signature) {
-            return Err(Error::Key(KeyError::new(
-                "TokenError",
-                "the token made a signature that its own certificate does not confirm (is it the certificate of this key?)",
-            )));
-        }
-        let serial = tlv(id::INTEGER, self.certificate.serial());
-        Ok(constructed(
-            id::SEQUENCE,
-            &[
-                &tlv(id::INTEGER, &[1]),
-                &constructed(id::SEQUENCE, &[self.certificate.issuer_bytes(), &serial]),
-                &encode(&self.digest().oid(), &[]),
-                &tlv(id::context_constructed(0), &attributes),
-                &scheme::signature_algorithm(self.scheme),
-                &tlv(id::OCTET_STRING, &signature),
-            ],
-        ))
+        let mut more = claims::encode(self.certificate, self.options)?;
+        let ess = self.options.ess.attributes()?;
+        more.extend(
+            ess.iter()
+                .map(|(kind, value)| attributes::attribute(kind, value)),
+        );
+        let attributes = attributes::encode_signed(
+            content_digest,
+            self.options.signing_time,
+            self.certificate,
+            more,
+        )?;
+        signer_info(self.certificate, self.signer, self.scheme, &attributes)
     }
+}
+
+/// A SignerInfo with these signed attributes (the content of their SET OF, DER). The signature is verified before it is handed on.
+pub(super) fn signer_info(
+    certificate: &Certificate,
+    signer: &dyn Signer,
+    scheme: SignatureScheme,
+    attributes: &[u8],
+) -> Result<Vec<u8>> {
+    let message = tlv(id::SET, attributes);
+    let signature = signer.sign_message(scheme, &message)?;
+    if !verify_message(certificate, scheme, &message, &signature) {
+        return Err(Error::Key(KeyError::new(
+            "TokenError",
+            "the token made a signature that its own certificate does not confirm (is it the certificate of this key?)",
+        )));
+    }
+    let serial = tlv(id::INTEGER, certificate.serial());
+    Ok(constructed(
+        id::SEQUENCE,
+        &[
+            &tlv(id::INTEGER, &[1]),
+            &constructed(id::SEQUENCE, &[certificate.issuer_bytes(), &serial]),
+            &encode(&scheme.digest().oid(), &[]),
+            &tlv(id::context_constructed(0), attributes),
+            &scheme::signature_algorithm(scheme),
+            &tlv(id::OCTET_STRING, &signature),
+        ],
+    ))
+}
+
+/// The certificates of a SignedData, in the order of DER.
+pub(super) fn certificates<'a>(all: impl Iterator<Item = &'a Certificate>) -> Vec<u8> {
+    let mut all: Vec<&[u8]> = all.map(Certificate::der).collect();
+    all.sort_unstable();
+    all.dedup();
+    constructed(id::context_constructed(0), &all)
 }
 
 /// Random, and with `=_`, which neither base64 nor quoted-printable can produce (RFC 2045 §6.7).

@@ -3,27 +3,30 @@
 use der::asn1::ObjectIdentifier;
 
 use super::attributes::{self, SignedAttributes, looks_like_attributes, sorted};
-use super::{SignatureState, SignerOutcome, scheme};
+use super::restrict::is_weak;
+use super::{Claims, SignatureState, SignerOutcome, claims, scheme};
 use crate::algorithm::{DigestAlgorithm, SignatureScheme};
 use crate::algorithm_id::AlgorithmId;
 use crate::ber::{Cursor, id, tlv};
 use crate::cert::{Certificate, KeyType, hex};
 use crate::content::ID_DATA;
 use crate::error::{Error, Result};
+use crate::ess::{Attributes, Ess};
 use crate::key::{RecipientId, verify_message, verify_signature};
 use crate::limits;
+use crate::profile::Profile;
 
 /// The fields of a SignerInfo, as they lie there. Its version says nothing that the fields do not say, so it is not looked at.
 #[derive(Debug)]
 pub(super) struct SignerInfo<'a> {
     pub(super) id: RecipientId,
-    digest: AlgorithmId<'a>,
+    pub(super) digest: AlgorithmId<'a>,
     /// content of the `[0] IMPLICIT SET OF`
-    signed_attributes: Option<&'a [u8]>,
-    algorithm: AlgorithmId<'a>,
-    signature: &'a [u8],
+    pub(super) signed_attributes: Option<&'a [u8]>,
+    pub(super) algorithm: AlgorithmId<'a>,
+    pub(super) signature: &'a [u8],
     /// content of the `[1] IMPLICIT SET OF`
-    unsigned_attributes: Option<&'a [u8]>,
+    pub(super) unsigned_attributes: Option<&'a [u8]>,
 }
 
 impl<'a> SignerInfo<'a> {
@@ -96,16 +99,53 @@ impl<'a> SignerInfo<'a> {
             }
             Err(state) => (state, named.first().copied()),
         };
-        let small_key =
-            certificate.is_some_and(|c| matches!(c.key_type(), KeyType::Rsa(bits) if bits < 2048));
+        self.outcome(state, certificate, signing_time)
+    }
+
+    pub(super) fn outcome(
+        &self,
+        state: SignatureState,
+        certificate: Option<&Certificate>,
+        signing_time: Option<u64>,
+    ) -> SignerOutcome {
+        let scheme = scheme::resolve(&self.digest, &self.algorithm).ok();
+        let claims = match self.signed_attributes {
+            Some(set) if state == SignatureState::Valid => claims::read(set),
+            _ => Claims::default(),
+        };
+        let key = certificate.map(Certificate::key_type);
         SignerOutcome {
+            ess: self.ess(&state),
+            countersignatures: Vec::new(),
             id: self.id.clone(),
             state,
             certificate: certificate.cloned(),
             digest: self.digest(),
             algorithm: scheme::name(&self.algorithm.oid),
             signing_time,
-            weak: small_key || self.digest().is_some_and(DigestAlgorithm::is_weak),
+            weak: is_weak(&Profile::legacy_read(), self.digest(), scheme, key),
+            scheme,
+            claims,
+        }
+    }
+
+    fn ess(&self, state: &SignatureState) -> Ess {
+        let set = self.signed_attributes.unwrap_or_default();
+        let forms = covered(set)
+            .into_iter()
+            .flatten()
+            .filter(|_| self.signed_attributes.is_some());
+        let digests = self
+            .digest()
+            .map(|digest| forms.map(|form| digest.digest(&form)).collect());
+        Ess {
+            signature: self.signature.to_vec(),
+            attribute_digests: digests.unwrap_or_default(),
+            attributes: if *state == SignatureState::Valid {
+                Attributes::read(set)
+            } else {
+                Attributes::default()
+            },
         }
     }
 
@@ -161,7 +201,7 @@ impl<'a> SignerInfo<'a> {
     }
 
     /// Tries every certificate that the SignerInfo may mean (RFC 8551 §2.6).
-    fn check_signature<'c>(
+    pub(super) fn check_signature<'c>(
         &self,
         scheme: SignatureScheme,
         attributes: Option<&SignedAttributes<'_>>,
@@ -260,7 +300,7 @@ pub(super) struct Content<'a> {
 }
 
 impl Content<'_> {
-    fn digests(&self, algorithm: DigestAlgorithm) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn digests(&self, algorithm: DigestAlgorithm) -> impl Iterator<Item = &[u8]> {
         self.digests
             .iter()
             .filter(move |(a, _)| *a == algorithm)

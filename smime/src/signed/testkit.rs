@@ -263,6 +263,10 @@ pub(crate) fn options(form: SignForm) -> SignOptions {
         pss: false,
         chain: Vec::new(),
         signing_time: 1_790_000_000,
+        ess: Default::default(),
+        profile: crate::profile::Profile::rfc8551(),
+        encryption_certificate: None,
+        content_hint: None,
     }
 }
 

@@ -11,7 +11,10 @@ use crate::error::Result;
 use crate::io::{Input, MemoryInput};
 
 mod algorithms;
+mod claims;
+mod counter;
 mod crafted;
+mod ess;
 mod flips;
 mod limits;
 mod messages;

@@ -8,12 +8,13 @@ use super::attributes::START;
 use super::inside::{Encrypted, LOOKED_AT, Look, encrypted_layer};
 use super::signed_data::{Rest, SignedDataReader};
 use super::signer::{Content, SignerInfo};
-use super::{SignatureState, SignerOutcome, VerifyOutcome};
+use super::{SignatureState, SignerOutcome, VerifyOutcome, counter};
 use crate::algorithm::{DigestAlgorithm, Hashers};
 use crate::cert::Certificate;
 use crate::content::ID_DATA;
 use crate::enveloped;
 use crate::error::{Error, Result};
+use crate::ess::{Findings, ID_CT_RECEIPT};
 use crate::io::Input;
 use crate::layer::Layer;
 use crate::limits;
@@ -75,7 +76,7 @@ pub fn verify(
     };
     let (inside, encrypted) = (encrypted_layer(&shown.start), shown.encrypted);
     let judge = |hashed: &Hashed| judge_all(&signers, &named, &read, hashed);
-    let (judged, content_len) = match given {
+    let (mut judged, content_len) = match given {
         Some(given) if clear || read.has_content => {
             let mut judged = judge(&read.hashed);
             for (own, given) in judged.iter_mut().zip(judge(&given)) {
@@ -90,7 +91,12 @@ pub fn verify(
         Some(given) => (judge(&given), given.len),
         None => (judge(&read.hashed), read.hashed.len),
     };
+    let mut warnings = counter::judge(&signers, &mut judged, &read.rest.certificates, candidates);
+    let ess = Findings::of(judged.iter().map(|signer| &signer.ess.attributes));
+    warnings.extend(ess.warnings);
     let mut outcome = VerifyOutcome {
+        content_type: Some(read.kind),
+        warnings,
         signers: judged,
         certificates: read.rest.certificates,
         crls: read.rest.crls,
@@ -102,8 +108,8 @@ pub fn verify(
         from: read.headers.addresses("From"),
         sender: read.headers.addresses("Sender"),
         headers: read.headers,
-        contradictions: Vec::new(),
-        reservations: Vec::new(),
+        contradictions: ess.contradictions,
+        reservations: ess.reservations,
         text_outside: read.outside,
         carries_mail: !certs_only && read.kind == ID_DATA,
         content_len,
@@ -136,7 +142,8 @@ pub fn verify(
             .reservations
             .push("what was signed has more parts, or deeper ones, than are looked at".into());
     }
-    if !certs_only && read.kind != ID_DATA {
+    // a receipt is judged like mail, but shown as what it is (RFC 2634 §2.6)
+    if !certs_only && read.kind != ID_DATA && read.kind != ID_CT_RECEIPT {
         outcome.contradictions.push(format!(
             "what was signed is no mail but content of the type {}",
             read.kind

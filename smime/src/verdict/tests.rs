@@ -18,7 +18,11 @@ fn signer(
         digest: Some(digest),
         algorithm: "ecdsa".into(),
         signing_time: None,
+        scheme: None,
         weak,
+        ess: Default::default(),
+        countersignatures: Vec::new(),
+        claims: Default::default(),
     }
 }
 

@@ -211,6 +211,7 @@ impl EncryptedMessage {
                         cipher,
                         oaep,
                         format: Form::Der,
+                        ..EncryptOptions::default()
                     };
                     let mut bytes = Vec::new();
                     let to = std::slice::from_ref(&person.certificate);

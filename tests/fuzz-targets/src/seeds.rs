@@ -59,6 +59,10 @@ pub fn options(form: SignForm, format: Form, pss: bool) -> SignOptions {
         pss,
         chain: Vec::new(),
         signing_time: crate::keys::AT,
+        ess: Default::default(),
+        profile: privyseal_smime::Profile::rfc8551(),
+        encryption_certificate: None,
+        content_hint: None,
     }
 }
 
@@ -195,6 +199,7 @@ fn enveloped(ciphers: &[Cipher]) -> Vec<Vec<u8>> {
                     cipher,
                     oaep,
                     format,
+                    ..EncryptOptions::default()
                 };
                 let mut out = Vec::new();
                 encrypt(&mut content.as_slice(), &mut out, &to, &options).unwrap();

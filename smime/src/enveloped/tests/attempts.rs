@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::support::{Parts, cbc_parts, content, gcm_parts, open, pki, random, refusal};
 use crate::cert::Certificate;
+use crate::enveloped::EncryptOptions;
 use crate::enveloped::address::recipient_info;
 use crate::error::{Error, Result};
 use crate::key::{KeyError, KeyOpener, RecipientId, RsaPadding};
@@ -69,7 +70,7 @@ fn the_next_key_is_tried_where_one_is_wrong_or_fails() {
     );
     let plain = content(200_000);
     let (parts, fixed) = gcm_parts(&pki, &plain, &[3; 12], 16, &[]);
-    let info = |c: &Certificate| recipient_info(c, &fixed.key, false).unwrap();
+    let info = |c: &Certificate| recipient_info(c, &fixed.key, &EncryptOptions::default()).unwrap();
     let message = Parts {
         infos: vec![info(&p256), info(&a), info(&b)],
         ..parts.clone()
@@ -104,7 +105,7 @@ fn the_error_is_the_device_if_one_failed_and_else_always_the_same() {
     let pki = pki();
     let (a, b) = (pki.certificate("rsa"), pki.certificate("rsa-other"));
     let (parts, fixed) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
-    let info = |c: &Certificate| recipient_info(c, &fixed.key, false).unwrap();
+    let info = |c: &Certificate| recipient_info(c, &fixed.key, &EncryptOptions::default()).unwrap();
     let message = Parts {
         infos: vec![info(&a), info(&b)],
         ..parts.clone()

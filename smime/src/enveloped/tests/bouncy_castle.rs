@@ -7,6 +7,7 @@ use super::hostile::content_type_attribute;
 use super::support::{chacha_parts, content, openssl, pki, seal};
 use crate::algorithm::Cipher;
 use crate::content::ID_DATA;
+use crate::enveloped::EncryptOptions;
 use crate::enveloped::address::recipient_info;
 use crate::mime::Form;
 
@@ -62,6 +63,7 @@ fn bouncy_castle_opens_our_chacha_messages() {
     let (parts, opener) = chacha_parts(&pki, b"text", &content_type_attribute(&ID_DATA));
     let certificate = pki.certificate("rsa");
     let mut parts = parts;
-    parts.infos = vec![recipient_info(&certificate, &opener.key, false).unwrap()];
+    parts.infos =
+        vec![recipient_info(&certificate, &opener.key, &EncryptOptions::default()).unwrap()];
     assert_eq!(bouncy_castle(&parts.message()), b"text");
 }

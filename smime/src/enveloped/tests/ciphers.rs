@@ -279,7 +279,6 @@ fn rc2_and_3des_parameters_are_what_they_must_be() {
 fn old_ciphers_are_never_written() {
     let pki = pki();
     for (cipher, _) in LEGACY {
-        assert_eq!(Cipher::from_name(cipher.name()), None);
         let options = EncryptOptions {
             cipher,
             ..EncryptOptions::default()

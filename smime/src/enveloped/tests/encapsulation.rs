@@ -65,7 +65,15 @@ fn the_version_says_that_there_is_another_kind_of_recipient() {
 
 fn kem_parts(certificate: &Certificate, set: MlKem) -> (Parts, FixedKey) {
     let (mut parts, fixed) = gcm_parts(&pki(), b"text", &[3; 12], 16, &[]);
-    parts.infos = vec![recipient_info(certificate, set, &fixed.key).unwrap()];
+    parts.infos = vec![
+        recipient_info(
+            certificate,
+            set,
+            &fixed.key,
+            &crate::profile::Profile::rfc8551(),
+        )
+        .unwrap(),
+    ];
     (parts, fixed)
 }
 

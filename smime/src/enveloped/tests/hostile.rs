@@ -7,6 +7,7 @@ use super::support::{
 use crate::algorithm::Cipher;
 use crate::ber::{constructed, id, tlv};
 use crate::content::{ID_AUTH_ENVELOPED_DATA, ID_DATA, ID_ENVELOPED_DATA, ID_SIGNED_DATA};
+use crate::enveloped::EncryptOptions;
 use crate::enveloped::address::recipient_info;
 use crate::error::Error;
 use crate::key::KeyOpener;
@@ -306,7 +307,12 @@ fn wrong_padding_and_part_blocks_are_refused() {
 fn recipients_that_contradict_themselves_are_malformed() {
     let pki = pki();
     let (parts, opener) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
-    let info = recipient_info(&pki.certificate("rsa"), &random(32), false).unwrap();
+    let info = recipient_info(
+        &pki.certificate("rsa"),
+        &random(32),
+        &EncryptOptions::default(),
+    )
+    .unwrap();
     let mut version = info.clone();
     assert_eq!(version[4..7], [id::INTEGER, 1, 0]);
     version[6] = 2;

@@ -141,7 +141,7 @@ fn wrapped_keys_of_key_agreement_have_one_length() {
     let (mut parts, _) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
     // the KeyAgreeRecipientInfo of a right message, whose wrapped key is its end
     let right = {
-        let info = recipient_info(&certificate[0], &[9; 32], false).unwrap();
+        let info = recipient_info(&certificate[0], &[9; 32], &EncryptOptions::default()).unwrap();
         assert!(open(&message, &opener).is_ok());
         info
     };

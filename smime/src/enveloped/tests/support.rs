@@ -389,9 +389,20 @@ pub(super) fn seal(
         cipher,
         oaep,
         format,
+        ..EncryptOptions::default()
     };
     encrypt(&mut &*plain, &mut out, to, &options).unwrap();
     out
+}
+
+pub(super) fn try_seal(
+    plain: &[u8],
+    to: &[Certificate],
+    options: &EncryptOptions,
+) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    encrypt(&mut &*plain, &mut out, to, options)?;
+    Ok(out)
 }
 
 /// Opens with one key, without any cryptography: for every encrypted key but the right one a random key comes back.
@@ -575,7 +586,7 @@ pub(super) fn chacha_parts(pki: &Pki, plain: &[u8], attributes: &[u8]) -> (Parts
 
 fn fixed(pki: &Pki, key: Vec<u8>) -> (Vec<u8>, FixedKey) {
     let certificate = pki.certificate("rsa");
-    let info = recipient_info(&certificate, &key, false).unwrap();
+    let info = recipient_info(&certificate, &key, &EncryptOptions::default()).unwrap();
     let encrypted = info[info.len() - 256..].to_vec();
     (
         info,
