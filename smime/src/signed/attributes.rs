@@ -35,10 +35,21 @@ pub(super) fn encode_signed(
     certificate: &Certificate,
     more: Vec<Vec<u8>>,
 ) -> Result<Vec<u8>> {
-    // ESSCertIDv2 with its default hash, which is SHA-256, left out (RFC 5035 §4)
+    // ESSCertIDv2 with its default hash, which is SHA-256, left out (RFC 5035 §4); the issuer is a directoryName
+    let issuer = tlv(id::context_constructed(4), certificate.issuer_bytes());
+    let issuer_serial = constructed(
+        id::SEQUENCE,
+        &[
+            &tlv(id::SEQUENCE, &issuer),
+            &tlv(id::INTEGER, certificate.serial()),
+        ],
+    );
     let essence = constructed(
         id::SEQUENCE,
-        &[&tlv(id::OCTET_STRING, &certificate.sha256())],
+        &[
+            &tlv(id::OCTET_STRING, &certificate.sha256()),
+            &issuer_serial,
+        ],
     );
     let mut all = vec![
         attribute(&CONTENT_TYPE, &tlv(id::OID, ID_DATA.as_bytes())),
