@@ -91,13 +91,15 @@ pub fn options(
         .cipher
         .or_else(|| configured.and_then(Cipher::from_name))
         .or_else(|| profile.default_cipher());
+    let cipher = cipher.ok_or_else(|| {
+        Failure::new(
+            ErrorName::PolicyDenied,
+            format!("the profile {} encrypts nothing", profile.name()),
+        )
+    })?;
+    profile.writes_cipher(cipher).map_err(failure::of_smime)?;
     Ok(EncryptOptions {
-        cipher: cipher.ok_or_else(|| {
-            Failure::new(
-                ErrorName::PolicyDenied,
-                format!("the profile {} encrypts nothing", profile.name()),
-            )
-        })?,
+        cipher,
         oaep: o.oaep.unwrap_or(profile.prefers_oaep()),
         format: o.format.unwrap_or_default(),
         profile,

@@ -4,9 +4,8 @@
 //!
 //! What no profile can change lies in the code: what this crate is able to do, and that nothing broken is ever written.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::algorithm::{Cipher, DigestAlgorithm, KeyWrap, SignatureScheme};
 use crate::capability::{Announcement, Capability};
@@ -18,6 +17,7 @@ use crate::key::RsaPadding;
 mod keys;
 mod names;
 mod parse;
+mod set;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +25,8 @@ mod tests;
 pub use keys::KeyRule;
 pub use names::{KeyManagement, SignatureKind};
 pub use parse::ProfileError;
+pub use set::Profiles;
+use set::{built_in, known_as_weak};
 
 /// Algorithms of one use, each list in order of preference. What is not in a list is not allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -399,68 +401,4 @@ impl KeyProtection<'_> {
             KeyProtection::Kem(..) => KeyManagement::Kem,
         }
     }
-}
-
-/// What the built-in reading of old mail calls weak: it decides by which name others refuse it.
-fn known_as_weak() -> Option<&'static Rules> {
-    built_ins()
-        .0
-        .get("legacy-read")
-        .map(|profile| &profile.weak)
-}
-
-/// Profiles by name.
-#[derive(Clone, Debug, Default)]
-pub struct Profiles(BTreeMap<String, Arc<Profile>>);
-
-impl Profiles {
-    /// Those that are built in.
-    pub fn built_in() -> Self {
-        built_ins().clone()
-    }
-
-    /// Adds a profile from the text of its file, in the place of one with the same name. It may extend any that is there.
-    ///
-    /// # Errors
-    /// What is wrong with the text, and where.
-    pub fn add(&mut self, text: &str) -> Result<Arc<Profile>, ProfileError> {
-        let profile = Arc::new(parse::parse(text, &self.0)?);
-        self.0.insert(profile.name.clone(), profile.clone());
-        Ok(profile)
-    }
-
-    pub fn get(&self, name: &str) -> Option<&Arc<Profile>> {
-        self.0.get(name)
-    }
-
-    /// In alphabetical order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-}
-
-/// The shipped files; each may extend those before it.
-const SHIPPED: [&str; 5] = [
-    include_str!("../../profiles/rfc8551.toml"),
-    include_str!("../../profiles/legacy-read.toml"),
-    include_str!("../../profiles/br-strict.toml"),
-    include_str!("../../profiles/edi-energy.toml"),
-    include_str!("../../profiles/bsi.toml"),
-];
-
-fn built_ins() -> &'static Profiles {
-    static BUILT_IN: OnceLock<Profiles> = OnceLock::new();
-    BUILT_IN.get_or_init(|| {
-        let mut all = Profiles::default();
-        for text in SHIPPED {
-            // a test parses them; one that failed would allow nothing
-            let _ = all.add(text);
-        }
-        all
-    })
-}
-
-/// A profile that were missing would allow nothing.
-fn built_in(name: &str) -> Arc<Profile> {
-    built_ins().get(name).cloned().unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! Shipped profiles say what they are meant to, and a file of an administrator is held to its grammar.
 
+use super::set::SHIPPED;
 use super::*;
 use crate::cert::{Curve, MlKem};
 use DigestAlgorithm::{Md5, Sha1, Sha256, Sha512};

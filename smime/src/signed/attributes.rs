@@ -65,9 +65,23 @@ pub(super) fn encode_for_receipt(
     Ok(all.concat())
 }
 
-/// signingCertificateV2 with ESSCertIDv2's default hash, which is SHA-256, left out (RFC 5035 §4).
+/// signingCertificateV2 with ESSCertIDv2's default hash, which is SHA-256, left out (RFC 5035 §4); the issuer is a directoryName.
 fn signing_certificate(certificate: &Certificate) -> Vec<u8> {
-    let essence = tlv(id::SEQUENCE, &tlv(id::OCTET_STRING, &certificate.sha256()));
+    let issuer = tlv(id::context_constructed(4), certificate.issuer_bytes());
+    let issuer_serial = constructed(
+        id::SEQUENCE,
+        &[
+            &tlv(id::SEQUENCE, &issuer),
+            &tlv(id::INTEGER, certificate.serial()),
+        ],
+    );
+    let essence = constructed(
+        id::SEQUENCE,
+        &[
+            &tlv(id::OCTET_STRING, &certificate.sha256()),
+            &issuer_serial,
+        ],
+    );
     attribute(
         &SIGNING_CERTIFICATE_V2,
         &tlv(id::SEQUENCE, &tlv(id::SEQUENCE, &essence)),

@@ -58,6 +58,32 @@ fn the_profile_s_capabilities_are_written_and_read_back() {
 }
 
 #[test]
+fn openssl_finds_the_signing_certificate_where_cades_wants_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let person = Person::shared(Kind::P256);
+    person.write(folder.path());
+    let der = SignOptions {
+        format: Form::Der,
+        ..options(SignForm::Opaque)
+    };
+    let message = signed(person, BODY, &der);
+    let args = [
+        "cms",
+        "-verify",
+        "-cades",
+        "-binary",
+        "-inform",
+        "DER",
+        "-CAfile",
+        "cert.pem",
+        "-partial_chain",
+        "-purpose",
+        "smimesign",
+    ];
+    assert_eq!(openssl(folder.path(), &args, &message), BODY);
+}
+
+#[test]
 fn capabilities_of_others_are_read_whatever_is_among_them() {
     let tdes = encode(&oid("1.2.840.113549.3.7"), &[]);
     let unknown = encode(&oid("1.3.6.1.4.1.99999.1"), &tlv(id::INTEGER, &[1]));
