@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use aws_lc_rs::agreement;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use der::asn1::ObjectIdentifier;
 use der::{Decode, DecodePem, Encode, SecretDocument};
 use rsa::pkcs1;
@@ -20,6 +22,9 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
+
 /// A private key from a file, as a token wants it: big-endian numbers without leading zeros.
 pub enum PrivateKey {
     Rsa {
@@ -37,6 +42,12 @@ pub enum PrivateKey {
         scalar: Zeroizing<Vec<u8>>,
         /// uncompressed
         point: Vec<u8>,
+    },
+    /// Ed25519 (signs) or X25519 (agrees), RFC 8410
+    Edwards {
+        curve: ObjectIdentifier,
+        secret: Zeroizing<Vec<u8>>,
+        public: Vec<u8>,
     },
 }
 
@@ -73,7 +84,10 @@ impl PrivateKey {
                 let curve = info.algorithm.parameters_oid().map_err(|e| e.to_string())?;
                 Self::from_sec1(inner, Some(curve))
             }
-            other => Err(format!("key algorithm {other} is neither RSA nor EC")),
+            ED25519 | X25519 => Self::from_rfc8410(info.algorithm.oid, inner),
+            other => Err(format!(
+                "a token of SoftHSM takes no key of the algorithm {other}: RSA, P-256, P-384, P-521, Ed25519, X25519"
+            )),
         }
     }
 
@@ -90,6 +104,35 @@ impl PrivateKey {
             dq: secret(&key.exponent2),
             qinv: secret(&key.coefficient),
         })
+    }
+
+    /// CurvePrivateKey (RFC 8410 §7).
+    fn from_rfc8410(curve: ObjectIdentifier, der: &[u8]) -> Result<Self, String> {
+        let bytes = <&der::asn1::OctetStringRef>::from_der(der).map_err(|e| e.to_string())?;
+        let secret = Zeroizing::new(bytes.as_bytes().to_vec());
+        let public = if curve == ED25519 {
+            Ed25519KeyPair::from_seed_unchecked(&secret)
+                .map(|pair| pair.public_key().as_ref().to_vec())
+                .map_err(|e| e.to_string())?
+        } else {
+            agreement::PrivateKey::from_private_key(&agreement::X25519, &secret)
+                .and_then(|key| Ok(key.compute_public_key()?.as_ref().to_vec()))
+                .map_err(|e| e.to_string())?
+        };
+        Ok(PrivateKey::Edwards {
+            curve,
+            secret,
+            public,
+        })
+    }
+
+    /// What it is used for: (signs, decrypts, agrees on keys).
+    pub fn usages(&self) -> (bool, bool, bool) {
+        match self {
+            PrivateKey::Rsa { .. } => (true, true, false),
+            PrivateKey::Ec { .. } => (true, false, true),
+            PrivateKey::Edwards { curve, .. } => (*curve == ED25519, false, *curve == X25519),
+        }
     }
 
     /// `curve` is None where only the key itself names it.
@@ -124,6 +167,7 @@ impl PrivateKey {
                     key.modulus.as_bytes() == n && key.public_exponent.as_bytes() == e
                 })
             }
+            PrivateKey::Edwards { public: own, .. } => public == own.as_slice(),
             PrivateKey::Ec { point, .. } => {
                 // a compressed point in the certificate: compare the coordinate that it has
                 public == point.as_slice()

@@ -184,8 +184,8 @@ impl Token {
         if !self.session.find_objects(&there)?.is_empty() {
             return Ok(false);
         }
-        let rsa = matches!(key, PrivateKey::Rsa { .. });
-        let mut private = private_template(label, true, rsa, !rsa);
+        let (sign, decrypt, derive) = key.usages();
+        let mut private = private_template(label, sign, decrypt, derive);
         private.extend([
             Attribute::Class(ObjectClass::PRIVATE_KEY),
             Attribute::Id(id.to_vec()),
@@ -196,7 +196,7 @@ impl Token {
             Attribute::Private(false),
             Attribute::Label(label.into()),
             Attribute::Id(id.to_vec()),
-            Attribute::Verify(true),
+            Attribute::Verify(sign),
         ];
         match key {
             PrivateKey::Rsa {
@@ -240,6 +240,22 @@ impl Token {
                 public.push(Attribute::EcPoint(wrapped.map_err(Error::pki)?));
                 private.extend(shared);
                 private.push(Attribute::Value(scalar.to_vec()));
+            }
+            PrivateKey::Edwards {
+                curve,
+                secret,
+                public: point,
+            } => {
+                // SoftHSM has X25519 under this type too
+                let shared = [
+                    Attribute::KeyType(KeyType::EC_EDWARDS),
+                    Attribute::EcParams(oid_der(*curve)?),
+                ];
+                public.extend(shared.clone());
+                let wrapped = OctetString::new(point.as_slice()).and_then(|o| o.to_der());
+                public.push(Attribute::EcPoint(wrapped.map_err(Error::pki)?));
+                private.extend(shared);
+                private.push(Attribute::Value(secret.to_vec()));
             }
         }
         self.session.create_object(&public)?;

@@ -258,7 +258,7 @@ impl Module {
         secret(turn.judge(lane.ask("unwrap", call)))
     }
 
-    /// ECDH (CKM_ECDH1_DERIVE, CKD_NULL) with an uncompressed point: the x coordinate.
+    /// ECDH (CKM_ECDH1_DERIVE, CKD_NULL) with an uncompressed point: the x coordinate; X25519 with 32 bytes: the shared secret.
     pub fn ecdh(&self, token: &TokenId, key: &KeyRef, point: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let call = Call::Ecdh {
             token: token.clone(),

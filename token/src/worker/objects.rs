@@ -122,7 +122,9 @@ impl KeyObject {
                 self.rsa != Some(false)
                     && (self.modulus.is_empty() || key.has_modulus(&self.modulus))
             }
-            PublicKey::Ec { params, .. } | PublicKey::Edwards { params, .. } => {
+            PublicKey::Ec { params, .. }
+            | PublicKey::Edwards { params, .. }
+            | PublicKey::Montgomery { params, .. } => {
                 self.rsa != Some(true)
                     && (self.ec_params.is_empty() || params.contains(&self.ec_params))
                     && (self.ec_point.is_empty() || key.has_point(&self.ec_point))
@@ -185,7 +187,7 @@ pub(super) fn certificates(
         let is_ca = parsed.as_ref().is_some_and(is_ca);
         let has_private_key = own.is_some() || (!private && !id.is_empty() && !is_ca);
         let opens = own.and_then(|own| match key {
-            Some(PublicKey::Ec { .. }) => own.derive,
+            Some(PublicKey::Ec { .. } | PublicKey::Montgomery { .. }) => own.derive,
             _ => own.decrypt,
         });
         found.push(TokenCertificate {
@@ -195,8 +197,13 @@ pub(super) fn certificates(
             has_private_key,
             can_sign: own.and_then(|own| own.sign).unwrap_or(true),
             // public EC keys say that they do not derive, whatever the private half does
-            can_decrypt: opens
-                .is_none_or(|yes| yes || (!private && matches!(key, Some(PublicKey::Ec { .. })))),
+            can_decrypt: opens.is_none_or(|yes| {
+                let agrees = matches!(
+                    key,
+                    Some(PublicKey::Ec { .. } | PublicKey::Montgomery { .. })
+                );
+                yes || (!private && agrees)
+            }),
             always_authenticate: private && own.is_some_and(|own| own.always_authenticate),
         });
     }
@@ -309,6 +316,7 @@ pub(super) fn find_key(
             PublicKey::Rsa { .. } => Kind::Rsa(key.len()),
             PublicKey::Ec { .. } => Kind::Ec(key.len()),
             PublicKey::Edwards { .. } => Kind::Edwards(key.len()),
+            PublicKey::Montgomery { .. } => Kind::Montgomery(key.len()),
         },
         always_authenticate: found.always_authenticate,
     }))

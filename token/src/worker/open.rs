@@ -205,7 +205,7 @@ impl Opener<'_> {
     }
 }
 
-/// The x coordinate that the key and the other side's point share.
+/// The x coordinate that the key and the other side's point share; of X25519 the 32 bytes of RFC 7748 §5.
 pub(super) fn ecdh(
     module: &Module,
     token: &Token,
@@ -220,13 +220,22 @@ pub(super) fn ecdh(
         None,
         Sessions::Kept,
         |session, key, _| {
-            let Kind::Ec(len) = key.kind else {
-                return Err(Error::UsageNotAllowed("the key is of another kind".into()).into());
+            let (len, fits) = match key.kind {
+                Kind::Ec(len) => {
+                    let uncompressed = len.saturating_mul(2).saturating_add(1);
+                    (
+                        len,
+                        point.len() == uncompressed && point.first() == Some(&4),
+                    )
+                }
+                Kind::Montgomery(len) => (len, point.len() == len),
+                _ => {
+                    return Err(Error::UsageNotAllowed("the key is of another kind".into()).into());
+                }
             };
-            let uncompressed = len.saturating_mul(2).saturating_add(1);
-            if point.len() != uncompressed || point.first() != Some(&4) {
+            if !fits {
                 return Err(Error::UnsupportedAlgorithm(
-                    "a point that is not an uncompressed one on the key's curve".into(),
+                    "a point that is not one of the key's curve, uncompressed".into(),
                 )
                 .into());
             }

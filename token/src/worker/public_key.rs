@@ -10,6 +10,8 @@ const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.11354
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// CKA_EC_PARAMS of Ed25519: the OID, or the curve's name (PKCS#11 v3.1 §6.3.5)
 const ED25519_PARAMS: [&[u8]; 2] = [b"\x06\x03\x2b\x65\x70", b"\x13\x0cedwards25519"];
+const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
+const X25519_PARAMS: [&[u8]; 2] = [b"\x06\x03\x2b\x65\x6e", b"\x13\x0acurve25519"];
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// RFC 8017 §A.1.1
@@ -31,6 +33,11 @@ pub(super) enum PublicKey {
     },
     /// Ed25519
     Edwards {
+        params: Vec<Vec<u8>>,
+        point: Vec<u8>,
+    },
+    /// X25519 (RFC 8410)
+    Montgomery {
         params: Vec<Vec<u8>>,
         point: Vec<u8>,
     },
@@ -56,11 +63,15 @@ impl PublicKey {
                 params: ED25519_PARAMS.iter().map(|p| p.to_vec()).collect(),
                 point: key.to_vec(),
             }),
+            X25519 => Some(Self::Montgomery {
+                params: X25519_PARAMS.iter().map(|p| p.to_vec()).collect(),
+                point: key.to_vec(),
+            }),
             _ => None,
         }
     }
 
-    /// Bytes of an RSA modulus, of a coordinate on the curve, or of a point of Ed25519.
+    /// Bytes of an RSA modulus, of a coordinate on the curve, or of a point of Ed25519 or X25519.
     pub fn len(&self) -> usize {
         match self {
             Self::Rsa { modulus } => modulus.len(),
@@ -69,7 +80,7 @@ impl PublicKey {
                 Some((_, x)) => x.len(),
                 None => 0,
             },
-            Self::Edwards { point, .. } => point.len(),
+            Self::Edwards { point, .. } | Self::Montgomery { point, .. } => point.len(),
         }
     }
 
@@ -81,7 +92,9 @@ impl PublicKey {
     /// A public EC key of this CKA_EC_POINT (an OCTET STRING, or bare) is it.
     pub fn has_point(&self, value: &[u8]) -> bool {
         match self {
-            Self::Ec { point, .. } | Self::Edwards { point, .. } => value
+            Self::Ec { point, .. }
+            | Self::Edwards { point, .. }
+            | Self::Montgomery { point, .. } => value
                 .strip_suffix(point.as_slice())
                 .is_some_and(|head| head.len() <= 3),
             Self::Rsa { .. } => false,

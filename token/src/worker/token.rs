@@ -54,6 +54,8 @@ pub(super) enum Kind {
     Rsa(usize),
     Ec(usize),
     Edwards(usize),
+    /// X25519
+    Montgomery(usize),
 }
 
 impl Token {
