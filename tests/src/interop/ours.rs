@@ -48,7 +48,7 @@ pub fn cannot_write(work: &Work) -> Option<Lack> {
             if cipher.is_weak() {
                 return Some(Lack::Refusal {
                     why: "Privyseal only reads weak ciphers",
-                    says: "no cipher",
+                    says: "does not write the cipher",
                 });
             }
             let key = recipients.first().copied()?;
@@ -62,7 +62,7 @@ fn cannot_sign(scheme: Scheme) -> Option<Lack> {
     if scheme.is_weak() {
         return Some(Lack::Refusal {
             why: "Privyseal only reads weak digests",
-            says: "too weak to sign with",
+            says: "does not write the digest",
         });
     }
     let sha3 = scheme.digest().starts_with("sha3-");

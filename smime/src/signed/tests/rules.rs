@@ -11,6 +11,8 @@ use crate::content::ID_DATA;
 use crate::key::RecipientId;
 use crate::signed::SignatureState;
 
+/// id-ct-authData
+const AUTH_DATA: &str = "1.2.840.113549.1.9.16.1.2";
 const RECEIPT: &str = "1.2.840.113549.1.9.16.1.1";
 
 fn state(crafted: &Crafted) -> SignatureState {
@@ -289,7 +291,7 @@ fn without_attributes_only_plain_data_that_is_no_attributes() {
 
 #[test]
 fn content_of_another_type_than_data_is_a_contradiction_even_if_well_signed() {
-    let kind = oid(RECEIPT);
+    let kind = oid(AUTH_DATA);
     let attributes = Some(vec![
         Crafted::content_type(&kind),
         Crafted::message_digest(BODY),
@@ -302,7 +304,7 @@ fn content_of_another_type_than_data_is_a_contradiction_even_if_well_signed() {
     .outcome();
     assert_eq!(outcome.signers[0].state, SignatureState::Valid);
     assert_eq!(outcome.contradictions.len(), 1);
-    assert!(outcome.contradictions[0].contains(RECEIPT));
+    assert!(outcome.contradictions[0].contains(AUTH_DATA));
 }
 
 #[test]
