@@ -32,7 +32,7 @@ impl ContentType {
 }
 
 impl Headers {
-    /// Fields as (name, unfolded value). Bytes that are not UTF-8 show as U+FFFD.
+    /// Fields as (name, unfolded value). Bytes that are not UTF-8, and a CR alone, show as U+FFFD.
     pub fn fields(&self) -> &[(String, String)] {
         &self.fields
     }
@@ -155,7 +155,9 @@ impl Headers {
         if at.saturating_sub(from) > HEADERS {
             return Err(too_long());
         }
-        let text = |value: Vec<u8>| String::from_utf8_lossy(value.trim_ascii()).into_owned();
+        // a CR alone is a line's end to some readers and none to others (RFC 5322 §2.2): no address is read across one
+        let text =
+            |value: Vec<u8>| String::from_utf8_lossy(value.trim_ascii()).replace('\r', "\u{fffd}");
         let fields = fields
             .into_iter()
             .map(|(name, value)| (name, text(value)))

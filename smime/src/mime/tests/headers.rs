@@ -198,3 +198,20 @@ fn a_content_type_needs_type_and_subtype() {
     assert_eq!(content_type.parameter("micalg"), Some("sha-256"));
     assert_eq!(content_type.parameter("protocol"), None);
 }
+
+/// Found by fuzzing.
+#[test]
+fn a_cr_alone_never_hides_in_a_value() {
+    let headers =
+        headers("From: alice@example.org\rFrom: mallory@example.org\r\nTo: \rbob\r\n\r\n");
+    assert_eq!(
+        headers.get("From"),
+        Some("alice@example.org\u{fffd}From: mallory@example.org")
+    );
+    assert!(
+        !headers
+            .addresses("From")
+            .contains(&"alice@example.org".to_owned())
+    );
+    assert_eq!(headers.get("To"), Some("bob"));
+}
