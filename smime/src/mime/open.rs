@@ -169,30 +169,27 @@ fn is_ber(start: &[u8]) -> bool {
 
 /// Where the first line is that is not blank, at most [`HEADERS`] ahead; a byte order mark is passed over.
 fn first_text(source: &mut Source<'_>) -> Result<usize> {
-    let mut at = if source.ahead(3)?.starts_with(b"\xef\xbb\xbf") {
+    let mut line = if source.ahead(3)?.starts_with(b"\xef\xbb\xbf") {
         3
     } else {
         0
     };
+    let mut at = line;
     while at < HEADERS {
         let seen = source.ahead(at.saturating_add(1))?;
-        match seen
-            .get(at..)
-            .and_then(|rest| rest.iter().position(|b| !b.is_ascii_whitespace()))
-        {
-            Some(blank) => {
-                let blank = at.saturating_add(blank);
-                // white space before the first text belongs to its line
-                let line = seen
-                    .get(at..blank)
-                    .and_then(|space| memchr::memrchr(b'\n', space));
-                return Ok(line.map_or(at, |lf| at.saturating_add(lf).saturating_add(1)));
-            }
-            None if seen.len() <= at => break,
-            None => at = seen.len(),
+        let rest = seen.get(at..seen.len().min(HEADERS)).unwrap_or(&[]);
+        let text = rest.iter().position(|b| !b.is_ascii_whitespace());
+        let space = rest.get(..text.unwrap_or(rest.len())).unwrap_or(&[]);
+        // white space before the first text belongs to its line
+        if let Some(lf) = memchr::memrchr(b'\n', space) {
+            line = at.saturating_add(lf).saturating_add(1);
         }
+        if text.is_some() || rest.is_empty() {
+            break;
+        }
+        at = seen.len();
     }
-    Ok(at)
+    Ok(line)
 }
 
 /// A field that letters have and explanatory text before a PEM block has not.

@@ -189,8 +189,10 @@ fn every_form_of_a_cms_object_is_recognised() {
 
 #[test]
 fn what_is_none_is_handed_on_whole() {
-    let cases: [(&str, &str); 13] = [
+    let cases: [(&str, &str); 15] = [
         ("", ""),
+        ("\n \r To: a\n\nbody", "\n \r To: a\n\nbody"),
+        ("\n\nTo: a\n\nbody", "body"),
         ("\n\n \n", "\n\n \n"),
         ("just text\n", "just text\n"),
         ("0 at the beginning", "0 at the beginning"),
