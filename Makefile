@@ -18,6 +18,7 @@ demo: deps
 
 ## make test    every test
 test: deps
+	@scripts/build-kryoptic.sh
 	cargo build --locked --workspace
 	cargo test --locked --workspace
 

@@ -23,6 +23,9 @@ packages=(
     dbus-bin         # dbus-send, dbus-monitor
     pinentry-curses  # PIN entry on a terminal
     procps
+    libclang-dev     # bindings of kryoptic, a token that the tests build
+    libsqlite3-dev   # where it keeps its objects
+    perl             # configures its OpenSSL
 )
 
 missing=()

@@ -13,7 +13,7 @@ use x509_cert::certificate::Version;
 
 use crate::Error;
 use crate::search::{authority_key, same_key, signed_by, subject_key};
-use crate::verify::{Verifier, environment};
+use crate::verify::{Known, Verifier, environment};
 
 /// Largest file of anchors (all of Debian's CA certificates are 220 KiB).
 const FILE_MAX: u64 = 16 << 20;
@@ -24,6 +24,7 @@ const EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "der"];
 #[derive(Default)]
 pub struct Anchors {
     pub(crate) all: Vec<Anchor>,
+    pub(crate) known: Known,
 }
 
 pub(crate) struct Anchor {
@@ -57,7 +58,7 @@ impl Anchor {
 
 /// In doubt yes: the signatures of old roots use what is not verified any more, and nothing rests on them.
 fn signed_by_itself(certificate: &PDVCertificate) -> bool {
-    let environment = environment(Verifier::new());
+    let environment = environment(Verifier::new(Known::default()));
     matches!(
         signed_by(&environment, certificate, certificate),
         Ok(()) | Err(Fault::Unrecognized)
@@ -106,7 +107,10 @@ impl Anchors {
             }
             all.push(Anchor::new(certificate)?);
         }
-        Ok(Anchors { all })
+        Ok(Anchors {
+            all,
+            known: Known::default(),
+        })
     }
 
     pub fn len(&self) -> usize {

@@ -37,7 +37,7 @@ impl Anchors {
             return itself(query, &leaf).outcome(query, steps);
         }
 
-        let verifier = Verifier::new();
+        let verifier = Verifier::new(self.known.clone());
         let mut environment = environment(verifier.clone());
         if query.revocation != Revocation::Off {
             environment.add_crl_source(Box::new(Crls::new(query.crls)));

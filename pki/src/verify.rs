@@ -1,10 +1,10 @@
-//! Signatures on certificates and CRLs, for certval: each is verified once, and only so many of them.
+//! Signatures on certificates and CRLs, for certval: each is verified once, and for one question only so many of them.
 //!
 //! Public-key operations only. RSA with the usual digests is verified here, because keys of roots may be shorter than a mail's
 //! signature could be by; everything else as for a mail (ECDSA, Ed25519, ML-DSA, SHA-3, RSASSA-PSS with another mask); what
 //! that does not know, certval may.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,18 +36,52 @@ const TIME_MAX: Duration = Duration::from_secs(5);
 /// RSA moduli in bits. What is too weak is refused by its strength, after it is known who signed.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 512..=8192;
 
+/// Signatures remembered, in each of two generations.
+const KNOWN_MAX: usize = 4096;
+
+/// SHA-256 of key, algorithm, signature and message.
+type Question = [u8; 32];
+
+/// Good signatures on certificates and CRLs, over all questions: those of a chain are the same for every mail of a person.
+/// What a signature is good for is decided anew each time.
+#[derive(Clone, Default)]
+pub struct Known(Arc<Mutex<Generations>>);
+
+#[derive(Default)]
+struct Generations {
+    newer: HashSet<Question>,
+    older: HashSet<Question>,
+}
+
+impl Known {
+    fn contains(&self, question: &Question) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.newer.contains(question) || known.older.contains(question)
+    }
+
+    fn insert(&self, question: Question) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.newer.len() >= KNOWN_MAX {
+            known.older = std::mem::take(&mut known.newer);
+        }
+        known.newer.insert(question);
+    }
+}
+
 /// What verification may still cost, and what it has found; one for each question asked.
 pub struct Verifier {
     until: Instant,
-    seen: Mutex<HashMap<[u8; 32], certval::Result<()>>>,
+    seen: Mutex<HashMap<Question, certval::Result<()>>>,
+    known: Known,
 }
 
 impl Verifier {
-    pub fn new() -> Arc<Verifier> {
+    pub fn new(known: Known) -> Arc<Verifier> {
         let now = Instant::now();
         Arc::new(Verifier {
             until: now.checked_add(TIME_MAX).unwrap_or(now),
             seen: Mutex::default(),
+            known,
         })
     }
 
@@ -82,10 +116,13 @@ impl VerifySignatureMessage for Counted {
         hasher.update(algorithm.to_der()?);
         hasher.update(signature.to_der()?);
         hasher.update(message);
-        let question: [u8; 32] = hasher.finalize().into();
+        let question: Question = hasher.finalize().into();
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = seen.get(&question) {
             return *known;
+        }
+        if self.0.known.contains(&question) {
+            return Ok(());
         }
         if seen.len() >= SIGNATURES_MAX || self.0.out_of_time() {
             return Err(SPENT);
@@ -105,6 +142,9 @@ impl VerifySignatureMessage for Counted {
             answer => answer,
         };
         seen.insert(question, answer);
+        if answer.is_ok() {
+            self.0.known.insert(question);
+        }
         answer
     }
 }

@@ -1,15 +1,4 @@
-//! `privyseal-softhsm`: a SoftHSM token with a demo PKI, for people and tests without hardware.
-//!
-//! It is a tool of its own: nothing of it is linked into the daemon, and the daemon knows nothing of it. The key of
-//! a demo CA lies in a plain file: never trust its root anywhere else.
-
-mod error;
-mod import;
-mod init;
-mod layout;
-mod pem;
-mod pki;
-mod token;
+//! `privyseal-softhsm`: the command line.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -17,8 +6,9 @@ use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::error::Error;
-use crate::layout::Layout;
+use privyseal_softhsm::error::Error;
+use privyseal_softhsm::layout::Layout;
+use privyseal_softhsm::{import, init, token};
 
 /// Makes SoftHSM tokens with a demo PKI for trying and testing Privyseal without hardware.
 #[derive(Parser)]

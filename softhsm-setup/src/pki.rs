@@ -3,7 +3,9 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use const_oid::db::fips203::{ID_ALG_ML_KEM_512, ID_ALG_ML_KEM_768, ID_ALG_ML_KEM_1024};
 use const_oid::db::rfc5280::ID_KP_EMAIL_PROTECTION;
+use const_oid::db::rfc5912::RSA_ENCRYPTION;
 use der::asn1::{BitString, Ia5String};
 use der::flagset::FlagSet;
 use der::referenced::OwnedToRef;
@@ -46,7 +48,7 @@ pub struct Authority {
 #[derive(Debug, Clone, Copy)]
 pub enum Usage {
     Sign,
-    /// keyEncipherment for RSA, keyAgreement for EC
+    /// keyEncipherment for RSA and ML-KEM (RFC 9935 §5), keyAgreement for EC
     Encrypt,
     Both,
 }
@@ -234,7 +236,13 @@ impl BuilderProfile for Profile {
         _tbs: &TbsCertificate,
     ) -> x509_cert::builder::Result<Vec<Extension>> {
         let mut all = Vec::new();
-        let rsa = spk.algorithm.oid == const_oid::db::rfc5912::RSA_ENCRYPTION;
+        let carries = [
+            RSA_ENCRYPTION,
+            ID_ALG_ML_KEM_512,
+            ID_ALG_ML_KEM_768,
+            ID_ALG_ML_KEM_1024,
+        ]
+        .contains(&spk.algorithm.oid);
         let name = &self.subject;
         let (constraints, usages): (BasicConstraints, FlagSet<KeyUsages>) = match &self.kind {
             Kind::Authority { path_len } => (
@@ -246,7 +254,7 @@ impl BuilderProfile for Profile {
             ),
             Kind::Person { usage, .. } => {
                 let sign = KeyUsages::DigitalSignature | KeyUsages::NonRepudiation;
-                let encrypt: FlagSet<KeyUsages> = if rsa {
+                let encrypt: FlagSet<KeyUsages> = if carries {
                     KeyUsages::KeyEncipherment.into()
                 } else {
                     KeyUsages::KeyAgreement.into()

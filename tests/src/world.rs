@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::kryoptic;
+
 /// The token's PIN: a canary that must turn up nowhere.
 pub const PIN: &str = "c4nary-97531";
 
@@ -29,6 +31,8 @@ pub struct WorldOptions {
     pub release: bool,
     /// (certificate, key) files that the token gets too; see [`World::not_imported`]
     pub keys: Vec<(PathBuf, PathBuf)>,
+    /// kinds of keys on a second token, of kryoptic (`tests/src/bin/kryoptic-token.rs`); none: no such token
+    pub kryoptic: &'static [&'static str],
 }
 
 /// A finished program.
@@ -139,6 +143,9 @@ impl World {
         if options.spy {
             text = world.with_spy(&text);
         }
+        if !options.kryoptic.is_empty() {
+            text = world.with_kryoptic(&text, options.kryoptic);
+        }
         fs::write(&config, text).unwrap();
         world.start_bus();
         world.start_daemon();
@@ -221,6 +228,29 @@ impl World {
         config
             .replace(line, &format!("path = \"{}\"", spy.display()))
             .replace("env = { ", &env)
+    }
+
+    /// Makes kryoptic's token, and lets the daemon use it and trust its authority.
+    fn with_kryoptic(&self, config: &str, kinds: &[&str]) -> String {
+        let conf = self.write(
+            "kryoptic.conf",
+            kryoptic::configuration(&self.path("kryoptic.sql")),
+        );
+        let made = self
+            .command(binary("kryoptic-token", self.release))
+            .env("KRYOPTIC_CONF", &conf)
+            .arg(self.dir())
+            .args(kinds)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let anchors = format!("anchors = [\"{}\", ", self.path("pq-anchor.pem").display());
+        format!(
+            "{}\n[[module]]\npath = \"{}\"\nenv = {{ KRYOPTIC_CONF = \"{}\" }}\n",
+            config.replacen("anchors = [", &anchors, 1),
+            kryoptic::module().display(),
+            conf.display()
+        )
     }
 
     fn start_bus(&mut self) {
@@ -455,11 +485,13 @@ impl World {
     }
 
     pub fn unlock(&self) {
-        self.privyseal_in(
-            ["token", "unlock", "privyseal-demo", "--pin-fd", "0"],
-            PIN.as_bytes(),
-        )
-        .ok();
+        self.unlock_token("privyseal-demo");
+    }
+
+    /// A token with the PIN [`PIN`], by its label.
+    pub fn unlock_token(&self, label: &str) {
+        self.privyseal_in(["token", "unlock", label, "--pin-fd", "0"], PIN.as_bytes())
+            .ok();
     }
 
     /// Another program, in this world's environment and folder.

@@ -268,6 +268,24 @@ impl Module {
         secret(self.lanes.find(token)?.ask("ecdh", call))
     }
 
+    /// ML-KEM decapsulation (C_DecapsulateKey, PKCS#11 v3.2): the shared secret, 32 bytes.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedAlgorithm`] where module or token cannot, or the ciphertext is another parameter set's.
+    pub fn decapsulate(
+        &self,
+        token: &TokenId,
+        key: &KeyRef,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let call = Call::Decapsulate {
+            token: token.clone(),
+            key: key.clone(),
+            ciphertext: ciphertext.to_vec(),
+        };
+        secret(self.lanes.find(token)?.ask("decapsulate", call))
+    }
+
     /// Logs out everywhere and ends the workers. Waits for their end, at most some seconds.
     pub fn shutdown(&self) {
         self.lanes.stop();

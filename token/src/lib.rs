@@ -163,6 +163,8 @@ pub enum SignScheme {
     Ecdsa,
     /// CKM_EDDSA, pure Ed25519: over the message itself, of at most [`MAX_MESSAGE`] bytes
     Eddsa,
+    /// CKM_ML_DSA with an empty context (FIPS 204 §5.2): over the message itself, of at most [`MAX_MESSAGE`] bytes
+    MlDsa,
 }
 
 /// Longest message that is signed without being digested, bytes.

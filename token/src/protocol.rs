@@ -75,6 +75,13 @@ pub(crate) enum Call {
         #[serde(with = "serde_bytes")]
         point: Vec<u8>,
     },
+    /// C_DecapsulateKey
+    Decapsulate {
+        token: TokenId,
+        key: KeyRef,
+        #[serde(with = "serde_bytes")]
+        ciphertext: Vec<u8>,
+    },
     /// log out everywhere and exit; the answer is the end of the stream
     Shutdown,
 }

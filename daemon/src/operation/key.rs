@@ -37,10 +37,12 @@ impl Signer for TokenSigner<'_> {
     }
 
     fn sign_message(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        match (scheme, scheme.prehash()) {
-            (_, Some(digest)) => self.sign_digest(scheme, &digest.digest(message)),
-            (SignatureScheme::Ed25519, None) => self.sign(SignScheme::Eddsa, message),
-            (other, None) => Err(unsupported(other.name())),
+        match scheme {
+            SignatureScheme::Ed25519 => self.sign(SignScheme::Eddsa, message),
+            SignatureScheme::MlDsa { .. } => self.sign(SignScheme::MlDsa, message),
+            SignatureScheme::RsaPkcs1(digest)
+            | SignatureScheme::RsaPss { digest, .. }
+            | SignatureScheme::Ecdsa(digest) => self.sign_digest(scheme, &digest.digest(message)),
         }
     }
 }
@@ -169,6 +171,17 @@ impl KeyOpener for TokenOpener<'_> {
         let own = self.key_of(certificate)?;
         own.module
             .ecdh(&own.token, &own.key, peer_point)
+            .map_err(key_error)
+    }
+
+    fn kem_decapsulate(
+        &self,
+        certificate: &Certificate,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let own = self.key_of(certificate)?;
+        own.module
+            .decapsulate(&own.token, &own.key, ciphertext)
             .map_err(key_error)
     }
 

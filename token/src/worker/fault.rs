@@ -62,7 +62,7 @@ impl Fault {
     /// It says that the token does not do this with these parameters, whatever the data.
     /// `listed`: the mechanism is in the token's list.
     pub fn is_refusal(&self, listed: bool) -> bool {
-        use Function::{DecryptInit, DeriveKey, SignInit};
+        use Function::{DecapsulateKey, DecryptInit, DeriveKey, SignInit};
         match self {
             Self::Rv(
                 RvError::MechanismInvalid
@@ -74,7 +74,7 @@ impl Fault {
             Self::Rv(RvError::ArgumentsBad, SignInit | DecryptInit) => true,
             Self::Rv(
                 RvError::GeneralError | RvError::FunctionFailed,
-                SignInit | DecryptInit | DeriveKey,
+                SignInit | DecryptInit | DeriveKey | DecapsulateKey,
             ) => !listed,
             _ => false,
         }

@@ -220,6 +220,15 @@ impl Module {
                 let token = self.token(&token)?;
                 open::ecdh(self, &token, &key, &point).map(|secret| Answer::Secret(Secret(secret)))
             }
+            Call::Decapsulate {
+                token,
+                key,
+                ciphertext,
+            } => {
+                let token = self.token(&token)?;
+                open::decapsulate(self, &token, &key, &ciphertext)
+                    .map(|secret| Answer::Secret(Secret(secret)))
+            }
             Call::Start { .. } | Call::WatchReaders { .. } | Call::Rescan | Call::Shutdown => {
                 Err(Error::TokenError("out of order".into()))
             }

@@ -1,9 +1,9 @@
 //! Looks at a token's objects: certificates and the private keys that belong to them.
 //!
-//! Of a private key only the attributes in `PRIVATE` are ever asked for (design rule 1).
+//! Of a private key only the attributes in `PRIVATE` and `LATTICE_PRIVATE` are ever asked for (design rule 1).
 
 use cryptoki::object::{
-    Attribute, AttributeType, CertificateType, KeyType, ObjectClass, ObjectHandle,
+    Attribute, AttributeType, CertificateType, KeyType, ObjectClass, ObjectHandle, ParameterSetType,
 };
 use cryptoki::session::Session;
 use der::{Decode, Encode};
@@ -42,6 +42,14 @@ const PUBLIC: [AttributeType; 7] = [
     AttributeType::Modulus,
     AttributeType::EcPoint,
 ];
+/// Asked of keys of CKK_ML_DSA and CKK_ML_KEM besides: PKCS#11 v3.2 knows these, older modules do not.
+const LATTICE_PRIVATE: [AttributeType; 2] =
+    [AttributeType::ParameterSet, AttributeType::Decapsulate];
+const LATTICE_PUBLIC: [AttributeType; 3] = [
+    AttributeType::ParameterSet,
+    AttributeType::Encapsulate,
+    AttributeType::Value,
+];
 const CERTIFICATE: [AttributeType; 3] = [
     AttributeType::Value,
     AttributeType::Id,
@@ -52,39 +60,72 @@ const CERTIFICATE: [AttributeType; 3] = [
 struct KeyObject {
     handle: ObjectHandle,
     id: Vec<u8>,
-    rsa: Option<bool>,
+    key_type: Option<KeyType>,
     sign: Option<bool>,
     /// CKA_DECRYPT or CKA_ENCRYPT
     decrypt: Option<bool>,
     derive: Option<bool>,
+    /// CKA_DECAPSULATE or CKA_ENCAPSULATE
+    decapsulate: Option<bool>,
     always_authenticate: bool,
     modulus: Vec<u8>,
     ec_params: Vec<u8>,
     ec_point: Vec<u8>,
+    parameter_set: Option<ParameterSetType>,
+    /// of a public ML-DSA or ML-KEM key
+    value: Vec<u8>,
+}
+
+/// The private or the public halves of key pairs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Half {
+    Private,
+    Public,
+}
+
+impl Half {
+    fn class(self) -> Attribute {
+        Attribute::Class(match self {
+            Self::Private => ObjectClass::PRIVATE_KEY,
+            Self::Public => ObjectClass::PUBLIC_KEY,
+        })
+    }
 }
 
 impl KeyObject {
-    fn read(
-        session: &Session,
-        handle: ObjectHandle,
-        wanted: &[AttributeType],
-    ) -> Result<Self, Fault> {
+    fn read(session: &Session, handle: ObjectHandle, half: Half) -> Result<Self, Fault> {
+        let (wanted, lattice) = match half {
+            Half::Private => (&PRIVATE[..], &LATTICE_PRIVATE[..]),
+            Half::Public => (&PUBLIC[..], &LATTICE_PUBLIC[..]),
+        };
         let mut key = Self {
             handle,
             id: Vec::new(),
-            rsa: None,
+            key_type: None,
             sign: None,
             decrypt: None,
             derive: None,
+            decapsulate: None,
             always_authenticate: false,
             modulus: Vec::new(),
             ec_params: Vec::new(),
             ec_point: Vec::new(),
+            parameter_set: None,
+            value: Vec::new(),
         };
-        for attribute in session.get_attributes(handle, wanted)? {
+        key.take(session.get_attributes(handle, wanted)?);
+        if matches!(key.key_type, Some(KeyType::ML_DSA | KeyType::ML_KEM)) {
+            key.take(session.get_attributes(handle, lattice)?);
+        }
+        Ok(key)
+    }
+
+    fn take(&mut self, attributes: Vec<Attribute>) {
+        let key = self;
+        for attribute in attributes {
             match attribute {
                 Attribute::Id(id) => key.id = id,
-                Attribute::KeyType(kind) => key.rsa = Some(kind == KeyType::RSA),
+                Attribute::KeyType(kind) => key.key_type = Some(kind),
                 Attribute::Sign(yes) | Attribute::Verify(yes) => key.sign = Some(yes),
                 Attribute::Decrypt(yes) | Attribute::Encrypt(yes) => key.decrypt = Some(yes),
                 Attribute::Derive(yes) => key.derive = Some(yes),
@@ -92,20 +133,23 @@ impl KeyObject {
                 Attribute::Modulus(modulus) => key.modulus = modulus,
                 Attribute::EcParams(params) => key.ec_params = params,
                 Attribute::EcPoint(point) => key.ec_point = point,
+                Attribute::Encapsulate(yes) | Attribute::Decapsulate(yes) => {
+                    key.decapsulate = Some(yes);
+                }
+                Attribute::ParameterSet(set) => key.parameter_set = Some(set),
+                Attribute::Value(value) => key.value = value,
                 _ => {}
             }
         }
-        Ok(key)
     }
 
-    fn all(
-        session: &Session,
-        template: &[Attribute],
-        wanted: &[AttributeType],
-    ) -> Result<Vec<Self>, Fault> {
+    /// Those of one half, and of this CKA_ID where one is given.
+    fn all(session: &Session, half: Half, id: Option<&[u8]>) -> Result<Vec<Self>, Fault> {
+        let mut template = vec![half.class()];
+        template.extend(id.map(|id| Attribute::Id(id.to_vec())));
         let mut keys = Vec::new();
-        for handle in session.find_objects(template)?.into_iter().take(MAX_KEYS) {
-            match Self::read(session, handle, wanted) {
+        for handle in session.find_objects(&template)?.into_iter().take(MAX_KEYS) {
+            match Self::read(session, handle, half) {
                 Ok(key) => keys.push(key),
                 // one object that cannot be read does not hide the others
                 Err(fault @ Fault::Rv(..)) if fault.is_environmental() => return Err(fault),
@@ -117,24 +161,27 @@ impl KeyObject {
 
     /// Nothing that this object says is against its being (the private or public half of) that key.
     fn may_be(&self, key: &PublicKey) -> bool {
-        match key {
-            PublicKey::Rsa { .. } => {
-                self.rsa != Some(false)
-                    && (self.modulus.is_empty() || key.has_modulus(&self.modulus))
-            }
+        let alike = match key {
+            PublicKey::Rsa { .. } => self.modulus.is_empty() || key.has_modulus(&self.modulus),
             PublicKey::Ec { params, .. }
             | PublicKey::Edwards { params, .. }
             | PublicKey::Montgomery { params, .. } => {
-                self.rsa != Some(true)
-                    && (self.ec_params.is_empty() || params.contains(&self.ec_params))
+                (self.ec_params.is_empty() || params.contains(&self.ec_params))
                     && (self.ec_point.is_empty() || key.has_point(&self.ec_point))
             }
-        }
+            PublicKey::MlDsa(_) | PublicKey::MlKem(_) => {
+                self.parameter_set.is_none_or(|set| key.has_set(set))
+                    && (self.value.is_empty() || key.has_value(&self.value))
+            }
+        };
+        alike && self.key_type.is_none_or(|kind| key.may_have(kind))
     }
 
     /// It shows the public key itself.
     fn is(&self, key: &PublicKey) -> bool {
-        key.has_modulus(&self.modulus) || key.has_point(&self.ec_point)
+        key.has_modulus(&self.modulus)
+            || key.has_point(&self.ec_point)
+            || key.has_value(&self.value)
     }
 }
 
@@ -155,17 +202,9 @@ pub(super) fn certificates(
             "too many certificates: the rest is not looked at"
         );
     }
-    let publics = KeyObject::all(
-        session,
-        &[Attribute::Class(ObjectClass::PUBLIC_KEY)],
-        &PUBLIC,
-    )?;
+    let publics = KeyObject::all(session, Half::Public, None)?;
     let privates = if private {
-        KeyObject::all(
-            session,
-            &[Attribute::Class(ObjectClass::PRIVATE_KEY)],
-            &PRIVATE,
-        )?
+        KeyObject::all(session, Half::Private, None)?
     } else {
         Vec::new()
     };
@@ -186,8 +225,10 @@ pub(super) fn certificates(
         };
         let is_ca = parsed.as_ref().is_some_and(is_ca);
         let has_private_key = own.is_some() || (!private && !id.is_empty() && !is_ca);
+        let agrees = key.as_ref().is_some_and(PublicKey::agrees);
         let opens = own.and_then(|own| match key {
-            Some(PublicKey::Ec { .. } | PublicKey::Montgomery { .. }) => own.derive,
+            _ if agrees => own.derive,
+            Some(PublicKey::MlKem(_)) => own.decapsulate,
             _ => own.decrypt,
         });
         found.push(TokenCertificate {
@@ -197,13 +238,7 @@ pub(super) fn certificates(
             has_private_key,
             can_sign: own.and_then(|own| own.sign).unwrap_or(true),
             // public EC keys say that they do not derive, whatever the private half does
-            can_decrypt: opens.is_none_or(|yes| {
-                let agrees = matches!(
-                    key,
-                    Some(PublicKey::Ec { .. } | PublicKey::Montgomery { .. })
-                );
-                yes || (!private && agrees)
-            }),
+            can_decrypt: opens.is_none_or(|yes| yes || (!private && agrees)),
             always_authenticate: private && own.is_some_and(|own| own.always_authenticate),
         });
     }
@@ -288,10 +323,8 @@ pub(super) fn find_key(
     wanted: &KeyRef,
     key: &PublicKey,
 ) -> Result<Option<Key>, Fault> {
-    let class = Attribute::Class(ObjectClass::PRIVATE_KEY);
     let by_id = |id: &[u8]| {
-        let template = [class.clone(), Attribute::Id(id.to_vec())];
-        let keys = KeyObject::all(session, &template, &PRIVATE)?;
+        let keys = KeyObject::all(session, Half::Private, Some(id))?;
         Ok::<_, Fault>(keys.into_iter().find(|p| p.may_be(key)))
     };
     let mut found = None;
@@ -299,12 +332,11 @@ pub(super) fn find_key(
         found = by_id(&wanted.id)?;
     }
     if found.is_none() {
-        let keys = KeyObject::all(session, std::slice::from_ref(&class), &PRIVATE)?;
+        let keys = KeyObject::all(session, Half::Private, None)?;
         found = keys.into_iter().find(|p| p.is(key));
     }
     if found.is_none() {
-        let publics = [Attribute::Class(ObjectClass::PUBLIC_KEY)];
-        for public in KeyObject::all(session, &publics, &PUBLIC)? {
+        for public in KeyObject::all(session, Half::Public, None)? {
             if found.is_none() && public.is(key) && !public.id.is_empty() {
                 found = by_id(&public.id)?;
             }
@@ -317,6 +349,8 @@ pub(super) fn find_key(
             PublicKey::Ec { .. } => Kind::Ec(key.len()),
             PublicKey::Edwards { .. } => Kind::Edwards(key.len()),
             PublicKey::Montgomery { .. } => Kind::Montgomery(key.len()),
+            PublicKey::MlDsa(_) => Kind::MlDsa(key.len()),
+            PublicKey::MlKem(_) => Kind::MlKem(key.len()),
         },
         always_authenticate: found.always_authenticate,
     }))

@@ -3,11 +3,12 @@
 //! How a wrapped key was bad does not show (design rule 9): a random key is made before the token sees anything, and comes
 //! back instead, in the same time. Those failures say nothing about the token's health.
 
+use cryptoki::context::Function;
 use cryptoki::error::RvError;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::elliptic_curve::{EcKdf, Ecdh1DeriveParams};
 use cryptoki::mechanism::rsa::{PkcsOaepParams, PkcsOaepSource};
-use cryptoki::object::{Attribute, KeyType, ObjectClass};
+use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
@@ -269,6 +270,53 @@ pub(super) fn ecdh(
     )
 }
 
+/// The shared secret in an ML-KEM ciphertext, 32 bytes. One that was tampered with gives another secret, and no error
+/// (FIPS 203 §6.3: implicit rejection).
+pub(super) fn decapsulate(
+    module: &Module,
+    token: &Token,
+    key: &KeyRef,
+    ciphertext: &[u8],
+) -> Result<Zeroizing<Vec<u8>>> {
+    const NAME: &str = "CKM_ML_KEM";
+    const SECRET: usize = 32;
+    use_key(
+        module,
+        token,
+        key,
+        None,
+        Sessions::Kept,
+        |session, key, _| {
+            let Kind::MlKem(len) = key.kind else {
+                return Err(Error::UsageNotAllowed("the key is of another kind".into()).into());
+            };
+            if ciphertext.len() != len {
+                return Err(Error::UnsupportedAlgorithm(
+                    "a ciphertext of another parameter set".into(),
+                )
+                .into());
+            }
+            if token.has_refused(NAME) || !module.pkcs11.is_fn_supported(Function::DecapsulateKey) {
+                return Err(Error::UnsupportedAlgorithm(NAME.into()).into());
+            }
+            let shared = session.decapsulate_key(
+                &Mechanism::MlKem,
+                key.handle,
+                &readable_secret(SECRET),
+                ciphertext,
+            );
+            match shared.map_err(Fault::from) {
+                Ok(shared) => value_of(module, session, shared, SECRET),
+                Err(fault) if fault.is_refusal(token.lists(NAME)) => {
+                    token.remember_refusal(NAME);
+                    Err(Error::UnsupportedAlgorithm(NAME.into()).into())
+                }
+                Err(fault) => Err(fault),
+            }
+        },
+    )
+}
+
 fn encoded(point: &[u8], der: bool) -> Vec<u8> {
     match u8::try_from(point.len()) {
         Ok(len) if der && len < 0x80 => [&[4, len], point].concat(),
@@ -286,15 +334,29 @@ fn derive(
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
     // KDFs other than CKD_NULL are refused, or silently ignored (OpenSC): that is done in software
     let mechanism = Mechanism::Ecdh1Derive(Ecdh1DeriveParams::new(EcKdf::null(), point));
-    let template = [
+    let shared = session.derive_key(&mechanism, key.handle, &readable_secret(len))?;
+    value_of(module, session, shared, len)
+}
+
+/// A session object that holds a derived secret of `len` bytes and gives it away.
+fn readable_secret(len: usize) -> [Attribute; 6] {
+    [
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::KeyType(KeyType::GENERIC_SECRET),
         Attribute::Token(false),
         Attribute::Sensitive(false),
         Attribute::Extractable(true),
         Attribute::ValueLen(u64::try_from(len).unwrap_or(0).into()),
-    ];
-    let shared = session.derive_key(&mechanism, key.handle, &template)?;
+    ]
+}
+
+/// Reads the secret and destroys its object.
+fn value_of(
+    module: &Module,
+    session: &Session,
+    shared: ObjectHandle,
+    len: usize,
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let mut secret = Zeroizing::new(vec![0; len]);
     let read = module.raw.derived_value(session, shared, &mut secret);
     session.destroy_object(shared)?;

@@ -1,5 +1,6 @@
 //! What a SubjectPublicKeyInfo says about the private key that belongs to it.
 
+use cryptoki::object::{KeyType, MlDsaParameterSetType, MlKemParameterSetType, ParameterSetType};
 use der::asn1::{ObjectIdentifier, UintRef};
 use der::{Decode, Encode, Sequence};
 use spki::SubjectPublicKeyInfoRef;
@@ -12,6 +13,42 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const ED25519_PARAMS: [&[u8]; 2] = [b"\x06\x03\x2b\x65\x70", b"\x13\x0cedwards25519"];
 const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
 const X25519_PARAMS: [&[u8]; 2] = [b"\x06\x03\x2b\x65\x6e", b"\x13\x0acurve25519"];
+/// id-ml-dsa-44, -65, -87 (RFC 9881 §2), with the lengths of their signatures (FIPS 204 table 2)
+const ML_DSA: [(ObjectIdentifier, MlDsaParameterSetType, usize); 3] = [
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17"),
+        MlDsaParameterSetType::ML_DSA_44,
+        2420,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18"),
+        MlDsaParameterSetType::ML_DSA_65,
+        3309,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19"),
+        MlDsaParameterSetType::ML_DSA_87,
+        4627,
+    ),
+];
+/// id-alg-ml-kem-512, -768, -1024 (RFC 9935 §3), with the lengths of their ciphertexts (FIPS 203 table 3)
+const ML_KEM: [(ObjectIdentifier, MlKemParameterSetType, usize); 3] = [
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.4.1"),
+        MlKemParameterSetType::ML_KEM_512,
+        768,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.4.2"),
+        MlKemParameterSetType::ML_KEM_768,
+        1088,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.4.3"),
+        MlKemParameterSetType::ML_KEM_1024,
+        1568,
+    ),
+];
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// RFC 8017 §A.1.1
@@ -41,6 +78,21 @@ pub(super) enum PublicKey {
         params: Vec<Vec<u8>>,
         point: Vec<u8>,
     },
+    /// ML-DSA
+    MlDsa(Lattice),
+    /// ML-KEM
+    MlKem(Lattice),
+}
+
+/// A key of one of FIPS 203's or 204's parameter sets (PKCS#11 v3.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lattice {
+    /// CKA_PARAMETER_SET
+    pub set: ParameterSetType,
+    /// CKA_VALUE of the public key
+    value: Vec<u8>,
+    /// bytes of what it makes: a signature, a ciphertext
+    made: usize,
 }
 
 impl PublicKey {
@@ -67,11 +119,19 @@ impl PublicKey {
                 params: X25519_PARAMS.iter().map(|p| p.to_vec()).collect(),
                 point: key.to_vec(),
             }),
-            _ => None,
+            oid => {
+                let dsa = ML_DSA.iter().find(|(known, ..)| *known == oid);
+                let dsa = dsa.map(|&(_, set, made)| Self::MlDsa(Lattice::new(set, key, made)));
+                dsa.or_else(|| {
+                    let kem = ML_KEM.iter().find(|(known, ..)| *known == oid);
+                    kem.map(|&(_, set, made)| Self::MlKem(Lattice::new(set, key, made)))
+                })
+            }
         }
     }
 
-    /// Bytes of an RSA modulus, of a coordinate on the curve, or of a point of Ed25519 or X25519.
+    /// Of RSA the bytes of the modulus; of a curve those of a coordinate (Ed25519, X25519: of the point); of ML-DSA those of a
+    /// signature, of ML-KEM those of a ciphertext.
     pub fn len(&self) -> usize {
         match self {
             Self::Rsa { modulus } => modulus.len(),
@@ -81,7 +141,35 @@ impl PublicKey {
                 None => 0,
             },
             Self::Edwards { point, .. } | Self::Montgomery { point, .. } => point.len(),
+            Self::MlDsa(key) | Self::MlKem(key) => key.made,
         }
+    }
+
+    /// Whether CKA_KEY_TYPE may be this one. Tokens differ in what they call the curves of RFC 7748.
+    pub fn may_have(&self, key_type: KeyType) -> bool {
+        match self {
+            Self::Rsa { .. } => key_type == KeyType::RSA,
+            Self::MlDsa(_) => key_type == KeyType::ML_DSA,
+            Self::MlKem(_) => key_type == KeyType::ML_KEM,
+            Self::Ec { .. } | Self::Edwards { .. } | Self::Montgomery { .. } => {
+                ![KeyType::RSA, KeyType::ML_DSA, KeyType::ML_KEM].contains(&key_type)
+            }
+        }
+    }
+
+    /// Opens messages by key agreement (C_DeriveKey).
+    pub fn agrees(&self) -> bool {
+        matches!(self, Self::Ec { .. } | Self::Montgomery { .. })
+    }
+
+    /// A key of this CKA_PARAMETER_SET may be (half of) it.
+    pub fn has_set(&self, set: ParameterSetType) -> bool {
+        matches!(self, Self::MlDsa(key) | Self::MlKem(key) if key.set == set)
+    }
+
+    /// A public key of this CKA_VALUE is it.
+    pub fn has_value(&self, value: &[u8]) -> bool {
+        matches!(self, Self::MlDsa(key) | Self::MlKem(key) if key.value == value)
     }
 
     /// A private RSA key of this CKA_MODULUS belongs to it.
@@ -97,7 +185,17 @@ impl PublicKey {
             | Self::Montgomery { point, .. } => value
                 .strip_suffix(point.as_slice())
                 .is_some_and(|head| head.len() <= 3),
-            Self::Rsa { .. } => false,
+            Self::Rsa { .. } | Self::MlDsa(_) | Self::MlKem(_) => false,
+        }
+    }
+}
+
+impl Lattice {
+    fn new(set: impl Into<ParameterSetType>, value: &[u8], made: usize) -> Self {
+        Self {
+            set: set.into(),
+            value: value.to_vec(),
+            made,
         }
     }
 }

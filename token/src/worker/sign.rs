@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use cryptoki::context::Function;
 use cryptoki::error::RvError;
+use cryptoki::mechanism::dsa::{HedgeType, SignAdditionalContext};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -91,6 +92,11 @@ pub(super) fn sign(
                     len.saturating_mul(2),
                     ready,
                 ),
+                (SignScheme::MlDsa, Kind::MlDsa(len)) => {
+                    let context = SignAdditionalContext::new(HedgeType::Preferred, None);
+                    let mechanism = Mechanism::MlDsa(context);
+                    run(module, session, key, &mechanism, digest, len, ready)
+                }
                 _ => Err(Error::UsageNotAllowed("the key is of another kind".into()).into()),
             };
             attempt.map_err(|fault| {
@@ -200,7 +206,7 @@ fn find(token: &Token, session: &Session, wanted: &KeyRef) -> Result<Option<Key>
         return Ok(Some(key));
     }
     let public = PublicKey::from_spki(&wanted.spki)
-        .ok_or_else(|| Error::UnsupportedAlgorithm("keys other than RSA, EC and Ed25519".into()))?;
+        .ok_or_else(|| Error::UnsupportedAlgorithm("keys of this kind".into()))?;
     let found = objects::find_key(session, wanted, &public)?;
     if let Some(key) = found {
         token.cache_key(wanted, key);
@@ -231,7 +237,7 @@ fn check_len(scheme: SignScheme, digest: &[u8]) -> Result<()> {
             digest.len() == hash.digest_len()
         }
         SignScheme::Ecdsa => (20..=64).contains(&digest.len()),
-        SignScheme::Eddsa => digest.len() <= MAX_MESSAGE,
+        SignScheme::Eddsa | SignScheme::MlDsa => digest.len() <= MAX_MESSAGE,
     };
     right
         .then_some(())
@@ -244,6 +250,7 @@ fn mechanism_name(scheme: SignScheme) -> &'static str {
         SignScheme::RsaPss { .. } => "CKM_RSA_PKCS_PSS",
         SignScheme::Ecdsa => "CKM_ECDSA",
         SignScheme::Eddsa => "CKM_EDDSA",
+        SignScheme::MlDsa => "CKM_ML_DSA",
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Key {
     pub always_authenticate: bool,
 }
 
-/// Its kind, and its size in bytes: of the modulus, of a coordinate, or of the point.
+/// Its kind, and a size in bytes: of the modulus, of a coordinate, of the point, of a signature, of a ciphertext.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Rsa(usize),
@@ -56,6 +56,8 @@ pub(super) enum Kind {
     Edwards(usize),
     /// X25519
     Montgomery(usize),
+    MlDsa(usize),
+    MlKem(usize),
 }
 
 impl Token {
