@@ -141,9 +141,8 @@ pub struct VerifyOutcome {
     pub layers: Vec<Layer>,
     /// of the outermost entity; empty for bare CMS
     pub headers: Headers,
-    /// addresses of the From and Sender fields outside the signature
+    /// addresses of the From field outside the signature
     pub from: Vec<String>,
-    pub sender: Vec<String>,
     /// In words: oddities that make the message as a whole not good, whatever its signatures say (several From fields,
     /// eContentType other than id-data, a signature part with content of its own …)
     pub contradictions: Vec<String>,

@@ -106,7 +106,6 @@ pub fn verify(
             "signed"
         })],
         from: read.headers.addresses("From"),
-        sender: read.headers.addresses("Sender"),
         headers: read.headers,
         contradictions: ess.contradictions,
         reservations: ess.reservations,
@@ -393,7 +392,6 @@ impl VerifyOutcome {
     pub(crate) fn for_letter(&mut self, headers: &Headers) {
         self.headers = headers.clone();
         self.from = headers.addresses("From");
-        self.sender = headers.addresses("Sender");
         self.judge_from();
     }
 
