@@ -186,9 +186,9 @@ pub fn write(bench: &Bench, job: &Job<'_>) -> Result<(), String> {
 pub fn cannot_read(work: &Work) -> Option<Lack> {
     match work {
         Work::Encrypt {
-            management: Management::X25519(_) | Management::MlKem,
+            management: Management::MlKem,
             ..
-        } => Some(Lack::NoOption("SoftHSM does not open this kind of key")),
+        } => Some(Lack::NoOption("SoftHSM has no ML-KEM")),
         _ => None,
     }
 }
