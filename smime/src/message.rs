@@ -75,15 +75,6 @@ impl Opened {
         self.signed.last().map(|(_, outcome)| outcome)
     }
 
-    /// Whether any layer is encrypted.
-    pub fn is_encrypted(&self) -> bool {
-        self.layers.iter().any(|layer| layer.cipher.is_some())
-            || self
-                .layers
-                .last()
-                .is_some_and(|l| matches!(l.kind, "enveloped" | "auth-enveloped"))
-    }
-
     /// Writes what is inside, as it was signed or encrypted; the message itself where nothing was around it. Returns bytes.
     ///
     /// # Errors

@@ -150,7 +150,6 @@ pub struct VerifyOutcome {
     pub inner: Headers,
     /// Addresses of the From outside the signature; where a received message has none there, of the one inside.
     pub from: Vec<String>,
-    pub sender: Vec<String>,
     /// In words: oddities that make the message as a whole not good, whatever its signatures say (several From fields,
     /// eContentType other than id-data, a signature part with content of its own …)
     pub contradictions: Vec<String>,

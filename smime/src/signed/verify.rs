@@ -106,7 +106,6 @@ pub fn verify(
             "signed"
         })],
         from: read.headers.addresses("From"),
-        sender: read.headers.addresses("Sender"),
         inner: Headers::default(),
         headers: read.headers,
         contradictions: ess.contradictions,
@@ -401,7 +400,6 @@ impl VerifyOutcome {
     /// inside all layers.
     pub(crate) fn for_letter(&mut self, headers: &Headers, inner: &Headers) {
         self.headers = headers.clone();
-        self.sender = headers.addresses("Sender");
         self.inner = Headers::default();
         if inner.count("From") > 0 {
             self.inner = inner.clone();

@@ -55,6 +55,12 @@ impl Peer for OpenSsl {
                 _ => None,
             }),
             Work::Encrypt {
+                management: Management::EcdhStatic,
+                ..
+            } => Some(Lack::NoOption(
+                "openssl cms makes a key of its own for every key agreement",
+            )),
+            Work::Encrypt {
                 management: Management::X25519(_),
                 ..
             } => Some(Lack::Refusal {
@@ -210,7 +216,9 @@ fn key_options(key: Key, management: Management) -> Vec<String> {
         ],
         Management::Mixed if key.is_ec() => vec!["ecdh_kdf_md:sha256".to_owned()],
         Management::X25519(kdf) => vec![format!("ecdh_kdf_md:{kdf}")],
-        Management::Pkcs1 | Management::MlKem | Management::Mixed => Vec::new(),
+        Management::Pkcs1 | Management::EcdhStatic | Management::MlKem | Management::Mixed => {
+            Vec::new()
+        }
     }
 }
 
