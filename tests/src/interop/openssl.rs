@@ -57,9 +57,10 @@ impl Peer for OpenSsl {
             Work::Encrypt {
                 management: Management::EcdhStatic,
                 ..
-            } => Some(Lack::NoOption(
-                "openssl cms makes a key of its own for every key agreement",
-            )),
+            } => Some(Lack::Refusal {
+                why: "openssl 3.0 does not encrypt by a static key of the sender",
+                says: "unsupported static key agreement",
+            }),
             Work::Encrypt {
                 management: Management::X25519(_),
                 ..
@@ -179,6 +180,11 @@ fn write_args(bench: &Bench, job: &Job<'_>) -> Vec<String> {
             more(&[&cipher_name(*cipher)]);
             if *ski {
                 more(&["-keyid"]);
+            }
+            if *management == Management::EcdhStatic {
+                let key = recipients[0];
+                more(&["-originator", &bench.certificate(Who::Bob, key)]);
+                more(&["-inkey", &bench.key(Who::Bob, key)]);
             }
             for key in recipients {
                 more(&["-recip", &bench.certificate(Who::Alice, *key)]);
