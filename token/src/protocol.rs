@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::error::Result;
-use crate::readers::Scope;
+use crate::readers::{Reader, Scope};
 use crate::{KeyRef, ModuleInfo, SignScheme, TokenCertificate, TokenId, TokenInfo, UnwrapScheme};
 
 /// What the client sends.
@@ -106,8 +106,8 @@ pub(crate) enum Answer {
     },
     Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
     Secret(Secret),
-    /// the names of all PC/SC readers
-    Readers(Vec<String>),
+    /// all PC/SC readers
+    Readers(Vec<Reader>),
     /// done, and the worker exits now so that the card is let go
     Resting,
 }

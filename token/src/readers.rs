@@ -14,6 +14,14 @@ pub(crate) const CONF_AT_STDIN: &str = "/proc/self/fd/0";
 /// Reader numbers that pcsc-lite may give (PCSCLITE_MAX_READERS_CONTEXTS is 16), with room to grow.
 const NUMBERS: std::ops::Range<u8> = 0..64;
 
+/// A reader, as PC/SC tells of it without a connection to its card.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Reader {
+    pub name: String,
+    /// `None`: empty. The number changes with every card that comes or goes.
+    pub card: Option<u16>,
+}
+
 /// Which readers a worker sees.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub(crate) enum Scope {

@@ -15,6 +15,7 @@ mod common;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use cards::{Cards, PIN};
 use common::{eventually, kill};
@@ -161,5 +162,128 @@ fn readers_come_and_go() {
 
         drop(module);
         assert_eq!(workers(), 0);
+    });
+}
+
+/// A pulled card is gone from the list soon, and what was under way says so; back again it is the same token, locked.
+#[test]
+fn a_pulled_card_is_gone_and_comes_back_locked() {
+    in_private_place("a_pulled_card_is_gone_and_comes_back_locked", || {
+        let cards = Cards::new();
+        let module = cards.start();
+        let digest = Sha256::digest(MESSAGE);
+        let token = cards.slow.token(&module);
+        let key = cards.slow.key(&module);
+        let sign = || module.sign(&token.id, &key, SignScheme::Ecdsa, &digest);
+        unlock(&module, &token.id);
+        cards.slow.verify(MESSAGE, &sign().unwrap());
+
+        cards.slow.tell("remove");
+        let pulled = Instant::now();
+        eventually("it is gone", || cards.slow.find(&module).is_none());
+        assert!(pulled.elapsed() < Duration::from_millis(1500));
+        assert_eq!(sign(), Err(Error::TokenNotPresent));
+
+        cards.slow.tell("insert");
+        eventually("it is back", || cards.slow.find(&module).is_some());
+        let back = cards.slow.token(&module);
+        assert_eq!(back.id, token.id);
+        assert!(!back.unlocked && !cards.slow.is_verified());
+        assert_eq!(sign(), Err(Error::PinRequired));
+        unlock(&module, &token.id);
+        cards.slow.verify(MESSAGE, &sign().unwrap());
+
+        // in the middle of a signature
+        cards.slow.tell("drop 87");
+        let pulled = Instant::now();
+        let failed = sign();
+        assert!(matches!(failed, Err(Error::TokenRemoved)), "{failed:?}");
+        assert!(pulled.elapsed() < Duration::from_secs(3));
+        eventually("it is gone", || cards.slow.find(&module).is_none());
+
+        // and into another reader
+        cards.fast.tell("remove");
+        eventually("both are gone", || module.tokens().is_empty());
+        let mut counters = cards.slow.card.card().state();
+        counters.verified = false;
+        assert_eq!((counters.pin_left, counters.verifies), (3, 2));
+        assert_eq!(module.status(), ModuleStatus::Ok);
+        module.shutdown();
+        assert_eq!(workers(), 0);
+    });
+}
+
+/// While the card is slow: pcscd has noticed that it is gone, and the driver hangs or not.
+#[test]
+fn a_card_pulled_from_a_hanging_driver_is_an_error_soon() {
+    in_private_place(
+        "a_card_pulled_from_a_hanging_driver_is_an_error_soon",
+        || {
+            let cards = Cards::new();
+            let module = cards.start();
+            let token = cards.slow.token(&module).id;
+            let key = cards.slow.key(&module);
+            unlock(&module, &token);
+            cards.slow.tell("delay 20000");
+            thread::scope(|scope| {
+                let busy = scope.spawn(|| {
+                    let digest = Sha256::digest(MESSAGE);
+                    let result = module.sign(&token, &key, SignScheme::Ecdsa, &digest);
+                    (result, Instant::now())
+                });
+                let began = cards.slow.commands_after(|| busy.is_finished());
+                cards.slow.pull();
+                let pulled = Instant::now();
+                let (result, ended) = busy.join().unwrap();
+                assert!(began);
+                assert!(matches!(result, Err(Error::TokenRemoved)), "{result:?}");
+                assert!(ended - pulled < Duration::from_secs(2));
+            });
+            assert!(cards.slow.find(&module).is_none());
+            cards.fast.token(&module);
+        },
+    );
+}
+
+/// Others may have a locked card (scdaemon, a browser): nothing of ours holds it. One in use stays.
+#[test]
+fn a_locked_card_is_let_go() {
+    in_private_place("a_locked_card_is_let_go", || {
+        let cards = Cards::new();
+        let module = cards.start();
+        let (one, two) = (cards.slow.token(&module).id, cards.fast.token(&module).id);
+        unlock(&module, &two);
+        let begun = Instant::now();
+        eventually("it is let go", || module.worker_pid_of(&one).is_none());
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert_eq!(module.status(), ModuleStatus::Ok);
+        assert_eq!(cards.slow.token(&module).id, one, "and still listed");
+        let holds = module.worker_pid_of(&two);
+        assert!(holds.is_some() && cards.fast.is_verified());
+        // the next use takes it again
+        unlock(&module, &one);
+        let key = cards.slow.key(&module);
+        let digest = Sha256::digest(MESSAGE);
+        let signature = module.sign(&one, &key, SignScheme::Ecdsa, &digest);
+        cards.slow.verify(MESSAGE, &signature.unwrap());
+        assert_eq!(module.worker_pid_of(&two), holds);
+    });
+}
+
+/// `hold = "never"`: an unlocked card is locked and let go as soon as nobody uses it.
+#[test]
+fn a_card_that_is_never_held_is_locked_when_idle() {
+    in_private_place("a_card_that_is_never_held_is_locked_when_idle", || {
+        let cards = Cards::new();
+        let module = cards.start_with(|config| config.hold = Some("never".into()));
+        let one = cards.slow.token(&module).id;
+        unlock(&module, &one);
+        let key = cards.slow.key(&module);
+        let digest = Sha256::digest(MESSAGE);
+        let signature = module.sign(&one, &key, SignScheme::Ecdsa, &digest);
+        cards.slow.verify(MESSAGE, &signature.unwrap());
+        eventually("it is let go", || module.worker_pid_of(&one).is_none());
+        assert!(!cards.slow.token(&module).unlocked);
+        assert!(cards.slow.raw_sign().contains(REFUSED));
     });
 }

@@ -80,10 +80,20 @@ impl Reader {
     }
 
     pub fn remove(&self) {
+        self.disconnect();
+        self.card().power_cycle();
+    }
+
+    /// Out of the reader, in the middle of whatever it does.
+    pub fn disconnect(&self) {
         if let Some(stream) = lock(&self.0.connection).take() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        self.card().power_cycle();
+    }
+
+    /// It is at a command.
+    pub fn is_busy(&self) -> bool {
+        self.0.card.try_lock().is_err()
     }
 
     fn serve(&self, mut stream: &TcpStream) -> io::Result<()> {

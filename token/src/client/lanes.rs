@@ -6,12 +6,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use super::shared::{Setup, Shared, lock};
+use super::shared::{Card, Setup, Shared, lock};
 use super::{Event, ModuleStatus, supervisor};
 use crate::TokenId;
 use crate::error::{Error, Result};
 use crate::protocol::{Answer, Call};
-use crate::readers::Scope;
+use crate::readers::{Reader, Scope};
 
 /// One supervised worker.
 pub(super) struct Lane {
@@ -21,8 +21,8 @@ pub(super) struct Lane {
 
 impl Lane {
     /// Starts the worker and returns at once.
-    fn start(setup: &Arc<Setup>, scope: Scope) -> Arc<Self> {
-        let shared = Arc::new(Shared::new(Arc::clone(setup), scope));
+    fn start(setup: &Arc<Setup>, scope: Scope, card: Card) -> Arc<Self> {
+        let shared = Arc::new(Shared::new(Arc::clone(setup), scope, card));
         let thread = thread::Builder::new()
             .name("token-supervisor".into())
             .spawn({
@@ -96,7 +96,7 @@ impl Lanes {
             (Scope::All, Watched::Known)
         };
         Self {
-            base: Lane::start(&setup, scope),
+            base: Lane::start(&setup, scope, Card::Unknown),
             setup,
             readers: Mutex::new(Readers {
                 lanes: BTreeMap::new(),
@@ -173,9 +173,10 @@ impl Lanes {
         }
     }
 
-    /// Asks all workers at the same time; the first error of any.
+    /// Asks all workers that have something to look at, at the same time; the first error of any.
     pub fn each(&self, op: &'static str, call: impl Fn() -> Call + Sync) -> Result<()> {
-        let lanes = self.all();
+        let mut lanes = self.all();
+        lanes.retain(|lane| !lane.shared.is_empty());
         let ask = |lane: &Lane| lane.ask(op, call()).map(|_| ());
         let ask = &ask;
         thread::scope(|scope| {
@@ -196,31 +197,39 @@ impl Lanes {
         })
     }
 
-    /// Takes over a list of readers: each new one gets a worker, the worker of one that is gone ends.
-    pub fn follow(&self, names: &[String]) {
-        let wanted: Vec<Scope> = names.iter().filter_map(|n| Scope::of_reader(n)).collect();
+    /// Takes over a list of readers: each new one gets a worker, the worker of one that is gone ends, and those that stay are told
+    /// of their cards.
+    pub fn follow(&self, list: &[Reader]) {
+        let wanted: BTreeMap<Scope, Card> = list
+            .iter()
+            .filter_map(|r| Some((Scope::of_reader(&r.name)?, Card::of(r.card))))
+            .collect();
         let mut readers = lock(&self.readers);
         if readers.stopping {
             return;
         }
         let (kept, gone) = std::mem::take(&mut readers.lanes)
             .into_iter()
-            .partition(|(scope, _)| wanted.contains(scope));
+            .partition(|(scope, _)| wanted.contains_key(scope));
         readers.lanes = kept;
         let gone: BTreeMap<Scope, Arc<Lane>> = gone;
-        let came = wanted
-            .iter()
-            .any(|scope| !readers.lanes.contains_key(scope));
-        for scope in wanted {
-            let start = || Lane::start(&self.setup, scope.clone());
-            readers.lanes.entry(scope.clone()).or_insert_with(start);
+        let mut stayed = Vec::new();
+        for (scope, card) in wanted {
+            match readers.lanes.get(&scope) {
+                Some(lane) => stayed.push((Arc::clone(lane), card)),
+                None => {
+                    let lane = Lane::start(&self.setup, scope.clone(), card);
+                    readers.lanes.insert(scope, lane);
+                }
+            }
         }
         readers.watched = Watched::Known;
         readers.lists = readers.lists.wrapping_add(1);
         drop(readers);
         self.changed.notify_all();
-        if came || !gone.is_empty() {
-            tracing::debug!(module = %self.setup.config.path.display(), readers = ?names, "readers");
+        tracing::debug!(module = %self.setup.config.path.display(), ?list, "readers");
+        for (lane, card) in stayed {
+            lane.shared.set_card(card);
         }
         // the base may have been ready for long
         (self.setup.notify)(Event::Status);

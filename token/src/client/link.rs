@@ -5,10 +5,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
+use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
-use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::shared::{Shared, lock};
@@ -34,7 +35,38 @@ struct Flow {
     queue: VecDeque<(u64, Frame, Flight)>,
     /// it exits on purpose
     rests: bool,
+    /// callers that have it, and when the last of them had
+    users: usize,
+    used: Instant,
     dead: Option<String>,
+}
+
+/// A caller's hold on a worker: it is not ended as idle meanwhile.
+pub(super) struct InUse(Arc<Link>);
+
+impl InUse {
+    pub fn new(link: &Arc<Link>) -> Self {
+        let mut flow = lock(&link.flow);
+        flow.users = flow.users.saturating_add(1);
+        drop(flow);
+        Self(Arc::clone(link))
+    }
+}
+
+impl Deref for InUse {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.0
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut flow = lock(&self.0.flow);
+        flow.users = flow.users.saturating_sub(1);
+        flow.used = Instant::now();
+    }
 }
 
 struct Flight {
@@ -66,6 +98,8 @@ impl Link {
                 in_flight: HashMap::new(),
                 queue: VecDeque::new(),
                 rests: false,
+                users: 0,
+                used: Instant::now(),
                 dead: None,
             }),
         }
@@ -87,6 +121,31 @@ impl Link {
     /// It has answered for the last time, to let go of the card.
     pub fn rests(&self) -> bool {
         lock(&self.flow).rests
+    }
+
+    /// Has a worker exit that nobody has used for so long; false: somebody has. The supervisor holds the state meanwhile, so that
+    /// nobody gets hold of it.
+    pub fn retire(&self, idle: Duration) -> bool {
+        let mut flow = lock(&self.flow);
+        let busy = flow.users > 0 || !flow.in_flight.is_empty() || !flow.queue.is_empty();
+        if busy || flow.dead.is_some() || flow.used.elapsed() < idle {
+            return false;
+        }
+        let id = flow.next_id;
+        let Ok(frame) = encode(id, Call::Shutdown) else {
+            return false;
+        };
+        flow.rests = true;
+        flow.window = 0;
+        drop(flow);
+        self.transmit(&frame);
+        true
+    }
+
+    /// Kills the worker: whoever waits for an answer gets this error.
+    pub fn abandon(&self, error: &Error) {
+        self.end_with(&error.to_string(), error);
+        self.die(None);
     }
 
     /// Why the worker is dead, if it is.
@@ -274,6 +333,10 @@ impl Link {
     }
 
     fn give_up(&self, why: &str) {
+        self.end_with(why, &Error::WorkerDied(why.to_owned()));
+    }
+
+    fn end_with(&self, why: &str, error: &Error) {
         let mut flow = lock(&self.flow);
         if flow.dead.is_some() {
             return;
@@ -283,7 +346,7 @@ impl Link {
         waiting.extend(flow.queue.drain(..).map(|(.., f)| f));
         drop(flow);
         for flight in waiting {
-            flight.finish(Err(Error::WorkerDied(why.to_owned())));
+            flight.finish(Err(error.clone()));
         }
     }
 }

@@ -156,7 +156,7 @@ fn listen(mut socket: UnixStream, lanes: &Lanes) -> String {
             Err(e) => Err(e),
         };
         match reply.map(|reply| reply.result) {
-            Ok(Ok(Answer::Readers(names))) => lanes.follow(&names),
+            Ok(Ok(Answer::Readers(readers))) => lanes.follow(&readers),
             Ok(Ok(_)) => return "the worker that watches them answered another question".into(),
             Ok(Err(Error::Module(why))) => return why,
             Ok(Err(e)) => return e.to_string(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::link::Link;
+use super::link::{InUse, Link};
 use super::{Event, ModuleStatus};
 use crate::error::{Error, Result};
 use crate::protocol::{Answer, Call, Listing, Snapshot};
@@ -14,6 +14,9 @@ use crate::{ModuleConfig, ModuleInfo, TokenCertificate, TokenId, TokenInfo};
 
 /// After so many wrong PINs in a row the next one is treated as the last (design rule 3).
 const FAILURES_BEFORE_LAST: u32 = 2;
+
+/// pcscd looks every 400 ms.
+const NOTICED: Duration = Duration::from_millis(700);
 
 /// A poisoned lock is as good as another: what it guards is always left whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -37,8 +40,27 @@ pub(super) struct Shared {
     pub changed: Condvar,
 }
 
+/// What is known of the card in a worker's reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Card {
+    /// it is no PC/SC reader's worker
+    Unknown,
+    Absent,
+    /// by PC/SC's counter of cards that came and went
+    Present(u16),
+}
+
+impl Card {
+    pub fn of(counter: Option<u16>) -> Self {
+        counter.map_or(Self::Absent, Self::Present)
+    }
+}
+
 pub(super) struct State {
     pub phase: Phase,
+    pub card: Card,
+    /// the card that the worker knows has gone
+    pub pulled: bool,
     /// a worker that is loading its module
     pub starting: Option<Arc<Link>>,
     pub info: Option<ModuleInfo>,
@@ -93,12 +115,14 @@ impl Setup {
 }
 
 impl Shared {
-    pub fn new(setup: Arc<Setup>, scope: Scope) -> Self {
+    pub fn new(setup: Arc<Setup>, scope: Scope, card: Card) -> Self {
         Self {
             setup,
             scope,
             state: Mutex::new(State {
                 phase: Phase::Loading,
+                card,
+                pulled: false,
                 starting: None,
                 info: None,
                 generation: 0,
@@ -113,6 +137,36 @@ impl Shared {
             }),
             changed: Condvar::new(),
         }
+    }
+
+    /// Takes over what PC/SC tells of the card: one that has gone takes its tokens with it, one that comes is looked at.
+    pub fn set_card(&self, card: Card) {
+        let mut state = lock(&self.state);
+        let before = std::mem::replace(&mut state.card, card);
+        if before == card {
+            return;
+        }
+        let mut starting = None;
+        if matches!(before, Card::Present(_)) {
+            state.pulled = true;
+            state.lock_all();
+            // without power it has forgotten
+            state.left_unlocked = false;
+            state.tokens_changed |= !state.tokens.is_empty();
+            state.tokens.clear();
+            starting = state.starting.take();
+        }
+        state.wanted |= matches!(card, Card::Present(_));
+        drop(state);
+        self.changed.notify_all();
+        if let Some(link) = starting {
+            link.die(Some("the card was pulled while it was looked at"));
+        }
+    }
+
+    /// A reader without a card.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.state).card == Card::Absent
     }
 
     /// Waits for a change, at most until `until`.
@@ -130,7 +184,11 @@ impl Shared {
     }
 
     pub fn status(&self) -> ModuleStatus {
-        match &lock(&self.state).phase {
+        let state = lock(&self.state);
+        match &state.phase {
+            Phase::Disabled => ModuleStatus::Disabled,
+            // nothing is to be done there, and nothing wrong
+            _ if state.card == Card::Absent => ModuleStatus::Ok,
             Phase::Loading => ModuleStatus::Loading,
             // the supervisor has yet to notice
             Phase::Ready(link) if link.is_dead() && !link.rests() => {
@@ -139,7 +197,6 @@ impl Shared {
             Phase::Ready(_) | Phase::Resting => ModuleStatus::Ok,
             Phase::Failed(why) => ModuleStatus::Failed(why.clone()),
             Phase::Quarantined(why) => ModuleStatus::Quarantined(why.clone()),
-            Phase::Disabled => ModuleStatus::Disabled,
         }
     }
 
@@ -182,17 +239,48 @@ impl Shared {
 
     /// Sends a call to the worker; waits for one that is starting.
     pub fn call(&self, op: &'static str, call: Call, limit: Duration) -> Result<Answer> {
-        self.link()?.call(op, call, limit)
+        let link = self.link()?;
+        let card = lock(&self.state).card;
+        let result = link.call(op, call, limit);
+        match &result {
+            Err(Error::TokenError(_) | Error::WorkerDied(_)) if self.goes(card) => {
+                Err(Error::TokenRemoved)
+            }
+            _ => result,
+        }
     }
 
-    fn link(&self) -> Result<Arc<Link>> {
+    /// Whether this card has gone, or is found to be gone in a moment: a driver fails before PC/SC tells why.
+    fn goes(&self, card: Card) -> bool {
+        let Card::Present(_) = card else {
+            return false;
+        };
+        let Some(until) = Instant::now().checked_add(NOTICED) else {
+            return false;
+        };
+        let mut state = lock(&self.state);
+        while state.card == card {
+            let (next, timed_out) = self.wait(state, until);
+            state = next;
+            if timed_out {
+                return state.card != card;
+            }
+        }
+        true
+    }
+
+    fn link(&self) -> Result<InUse> {
         let until = Instant::now()
             .checked_add(self.setup.deadline)
             .ok_or(Error::Timeout)?;
         let mut state = lock(&self.state);
         loop {
+            if state.card == Card::Absent {
+                return Err(Error::TokenNotPresent);
+            }
             match &state.phase {
-                Phase::Ready(link) if !link.rests() => return Ok(Arc::clone(link)),
+                // under the lock that the supervisor has while it ends an idle worker
+                Phase::Ready(link) if !link.rests() => return Ok(InUse::new(link)),
                 Phase::Failed(why) | Phase::Quarantined(why) => {
                     return Err(Error::Module(why.clone()));
                 }

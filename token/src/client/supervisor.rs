@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Event;
 use super::link::Link;
-use super::shared::{Phase, Shared, State, lock};
+use super::shared::{Card, Phase, Shared, State, lock};
 use super::spawn::spawn;
 use crate::error::Error;
 use crate::protocol::{Answer, Call};
@@ -31,6 +31,9 @@ const DEATHS_WITHIN: Duration = Duration::from_secs(60);
 const RELOAD_AFTER: Duration = Duration::from_secs(30);
 /// pcscd powers a card down 5 s after the last program has let go of it: a card that could not be reset forgets its PIN then.
 const REST: Duration = Duration::from_secs(6);
+/// A card's worker that nobody has used for so long exits, if it may; it is looked at every [`LOOK`].
+const IDLE: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_secs(1);
 /// For C_Logout and C_Finalize; the worker's own limit is shorter.
 pub(super) const GOODBYE: Duration = Duration::from_secs(8);
 
@@ -40,8 +43,12 @@ type Use = (PathBuf, Vec<(String, String)>, Scope);
 
 enum End {
     Stopped,
-    /// exited to let go of the card
+    /// exited to let go of a card that was locked
     Rested,
+    /// exited because nobody needed it
+    LetGo,
+    /// its card has gone
+    Pulled,
     /// could not be loaded; said so itself
     NotLoaded(String),
     Died(String),
@@ -52,6 +59,13 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let mut deaths = VecDeque::new();
     let mut claim = None;
     loop {
+        if shared.is_empty() {
+            set_phase(shared, Phase::Resting);
+            if !pause(shared, None) {
+                return disable(shared);
+            }
+            continue;
+        }
         let end = match claim.take().map_or_else(|| Claim::new(shared), Ok) {
             Ok(claimed) => live(shared, &claim.insert(claimed).module),
             Err(why) => End::NotLoaded(why),
@@ -62,6 +76,10 @@ pub(super) fn run(shared: &Arc<Shared>) {
             End::Rested => {
                 set_phase(shared, Phase::Resting);
                 Some(REST)
+            }
+            End::LetGo | End::Pulled => {
+                set_phase(shared, Phase::Resting);
+                None
             }
             End::NotLoaded(why) => {
                 tracing::warn!(%module, why, "module not loaded");
@@ -162,6 +180,14 @@ fn tell(shared: &Shared) {
 
 /// One worker, from its start to its end.
 fn live(shared: &Arc<Shared>, module: &Path) -> End {
+    let (generation, left_unlocked) = {
+        let mut state = lock(&shared.state);
+        if state.card == Card::Absent {
+            return End::Pulled;
+        }
+        (state.pulled, state.wanted) = (false, false);
+        (state.generation, std::mem::take(&mut state.left_unlocked))
+    };
     let (child, socket) = match spawn(&shared.setup, &shared.scope) {
         Ok(started) => started,
         Err(why) => return End::NotLoaded(why),
@@ -169,10 +195,6 @@ fn live(shared: &Arc<Shared>, module: &Path) -> End {
     let reader = match socket.try_clone() {
         Ok(reader) => reader,
         Err(e) => return End::NotLoaded(e.to_string()),
-    };
-    let (generation, left_unlocked) = {
-        let mut state = lock(&shared.state);
-        (state.generation, std::mem::take(&mut state.left_unlocked))
     };
     let link = Arc::new(Link::new(child, socket, generation));
     let thread = thread::Builder::new().name("token-reader".into()).spawn({
@@ -197,6 +219,11 @@ fn live(shared: &Arc<Shared>, module: &Path) -> End {
     let mut state = lock(&shared.state);
     state.starting = None;
     match started {
+        Ok(Answer::Started { .. }) if std::mem::take(&mut state.pulled) => {
+            drop(state);
+            link.die(Some("the card was pulled"));
+            End::Pulled
+        }
         Ok(Answer::Started { info, parallel }) => {
             tracing::debug!(module = %module.display(), pid = link.pid(), parallel, "module loaded");
             link.open_window(parallel);
@@ -207,6 +234,11 @@ fn live(shared: &Arc<Shared>, module: &Path) -> End {
             watch(shared, &link)
         }
         _ if state.stopping => End::Stopped,
+        _ if std::mem::take(&mut state.pulled) => {
+            drop(state);
+            link.die(Some("the card was pulled"));
+            End::Pulled
+        }
         Err(Error::WorkerDied(why)) => End::Died(why),
         Err(Error::Timeout) => End::Died(format!("not loaded within {:?}", shared.setup.deadline)),
         Err(e) => End::NotLoaded(match e {
@@ -230,7 +262,13 @@ fn watch(shared: &Shared, link: &Arc<Link>) -> End {
     loop {
         tell(shared);
         link.enforce_deadlines();
-        let state = lock(&shared.state);
+        let mut state = lock(&shared.state);
+        if std::mem::take(&mut state.pulled) {
+            drop(state);
+            // not asked to exit: a driver may hang with its card gone
+            link.abandon(&Error::TokenRemoved);
+            return End::Pulled;
+        }
         if state.stopping {
             drop(state);
             // the answer is the end of the stream
@@ -246,8 +284,14 @@ fn watch(shared: &Shared, link: &Arc<Link>) -> End {
         if let Some(why) = link.death() {
             return End::Died(why);
         }
+        if may_let_go(shared, &state) && link.retire(IDLE) {
+            drop(state);
+            await_end(shared, link);
+            return End::LetGo;
+        }
         let interval = poll_interval(&state);
-        if polled.elapsed() >= interval {
+        // a card that has come while nothing was there is looked at now
+        if std::mem::take(&mut state.wanted) || polled.elapsed() >= interval {
             drop(state);
             polled = Instant::now();
             if !link.has("poll") {
@@ -257,7 +301,8 @@ fn watch(shared: &Shared, link: &Arc<Link>) -> End {
         }
         let tick = interval
             .saturating_sub(polled.elapsed())
-            .min(shared.setup.deadline.checked_div(2).unwrap_or(interval));
+            .min(shared.setup.deadline.checked_div(2).unwrap_or(interval))
+            .min(LOOK);
         if !state.status_changed && !state.tokens_changed {
             drop(
                 Instant::now()
@@ -266,6 +311,13 @@ fn watch(shared: &Shared, link: &Arc<Link>) -> End {
             );
         }
     }
+}
+
+/// A locked card is for others to have: scdaemon, a browser. One that is in use is not, unless the configuration says so.
+fn may_let_go(shared: &Shared, state: &State) -> bool {
+    let never_held = shared.setup.config.hold.as_deref() == Some("never");
+    let unlocked = state.tokens.iter().any(|t| t.info.unlocked);
+    matches!(state.card, Card::Present(_)) && (never_held || !unlocked)
 }
 
 /// Waits for a worker that exits by itself; kills it if that takes too long.

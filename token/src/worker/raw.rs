@@ -200,12 +200,42 @@ struct ReaderState {
     atr: [u8; 33],
 }
 
+impl ReaderState {
+    /// `known` is the state that the caller knows; 0: none.
+    fn of(name: &CStr, known: c_ulong) -> Self {
+        Self {
+            reader: name.as_ptr(),
+            user_data: ptr::null_mut(),
+            current_state: known,
+            event_state: 0,
+            atr_len: 0,
+            atr: [0; 33],
+        }
+    }
+}
+
+/// A reader and its dwEventState.
+pub(super) struct Seen {
+    pub name: CString,
+    state: c_ulong,
+}
+
+impl Seen {
+    /// `None`: no card. Else pcsc-lite's counter of cards that came and went (the upper half of dwEventState).
+    pub fn card(&self) -> Option<u16> {
+        const PRESENT: c_ulong = 0x20;
+        let counter = u16::try_from((self.state >> 16) & 0xffff).unwrap_or(0);
+        (self.state & PRESENT != 0).then_some(counter)
+    }
+}
+
 /// An error of PC/SC, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PcscError(pub u32);
 
 impl PcscError {
     const TIMEOUT: Self = Self(0x8010_000a);
+    const UNKNOWN_READER: Self = Self(0x8010_0009);
     const INSUFFICIENT_BUFFER: Self = Self(0x8010_0008);
     const NO_READERS: Self = Self(0x8010_002e);
 }
@@ -293,20 +323,39 @@ impl PcscContext<'_> {
         Err(PcscError::INSUFFICIENT_BUFFER)
     }
 
-    /// Waits until a reader comes or goes, or for this time.
-    pub fn wait_for_readers(&self, at_most: Duration) -> Result<(), PcscError> {
-        let mut state = ReaderState {
-            reader: c"\\\\?PnP?\\Notification".as_ptr(),
-            user_data: ptr::null_mut(),
-            current_state: 0,
-            event_state: 0,
-            atr_len: 0,
-            atr: [0; 33],
-        };
+    /// What is in these readers now. Connects to no card.
+    pub fn look(&self, names: Vec<CString>) -> Result<Vec<Seen>, PcscError> {
+        let mut states: Vec<ReaderState> = names.iter().map(|n| ReaderState::of(n, 0)).collect();
+        if !states.is_empty() {
+            self.change(Duration::ZERO, &mut states)?;
+        }
+        let seen = names.into_iter().zip(&states);
+        Ok(seen
+            .map(|(name, state)| Seen {
+                name,
+                state: state.event_state,
+            })
+            .collect())
+    }
+
+    /// Waits until a reader or a card comes or goes, or for this time.
+    pub fn wait_for_change(&self, seen: &[Seen], at_most: Duration) -> Result<(), PcscError> {
+        let mut states = vec![ReaderState::of(c"\\\\?PnP?\\Notification", 0)];
+        states.extend(seen.iter().map(|s| ReaderState::of(&s.name, s.state)));
+        match self.change(at_most, &mut states) {
+            // a reader that has gone since is a change too
+            Err(PcscError::TIMEOUT | PcscError::UNKNOWN_READER) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn change(&self, at_most: Duration, states: &mut [ReaderState]) -> Result<(), PcscError> {
         let millis = at_most.as_millis().try_into().unwrap_or(c_ulong::MAX);
-        // SAFETY: one SCARD_READERSTATE, whose name is a literal.
-        match scard(unsafe { (self.library.change)(self.handle, millis, &mut state, 1) }) {
-            Err(PcscError::TIMEOUT) => Ok(()),
+        let count = states.len() as c_ulong;
+        // SAFETY: `count` SCARD_READERSTATEs; the names they point to are borrowed by the callers for the time of the call.
+        let rv = unsafe { (self.library.change)(self.handle, millis, states.as_mut_ptr(), count) };
+        match scard(rv) {
+            Err(PcscError::TIMEOUT) if at_most.is_zero() => Ok(()),
             other => other,
         }
     }

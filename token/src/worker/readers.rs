@@ -1,4 +1,5 @@
-//! The worker that loads no module: it tells which PC/SC readers there are, whenever that changes. It connects to no card.
+//! The worker that loads no module: it tells which PC/SC readers there are, and which have a card in them, whenever that changes. It
+//! connects to no card.
 
 use std::ffi::CString;
 use std::io;
@@ -10,6 +11,7 @@ use super::raw::{Pcsc, PcscContext, PcscError};
 use crate::error::{Error, Result};
 use crate::frame;
 use crate::protocol::{Answer, Reply};
+use crate::readers::Reader;
 
 /// Looks anew after this time even if nothing is told (a reader that comes between two calls is not), and for a pcscd that
 /// was not there.
@@ -50,30 +52,34 @@ pub(super) fn watch(id: u64, socket: UnixStream) -> io::Result<std::convert::Inf
 struct Teller {
     id: u64,
     socket: UnixStream,
-    told: Option<Vec<CString>>,
+    told: Option<Vec<Reader>>,
 }
 
 impl Teller {
     /// Tells of changes for as long as pcscd is there.
     fn follow(&mut self, context: &PcscContext<'_>) -> io::Result<PcscError> {
         loop {
-            match context.readers() {
-                Ok(names) => self.tell(names)?,
+            let seen = match context.readers().and_then(|names| context.look(names)) {
+                Ok(seen) => seen,
                 Err(error) => return Ok(error),
-            }
-            if let Err(error) = context.wait_for_readers(AT_MOST) {
+            };
+            let readers = seen.iter().map(|seen| Reader {
+                name: seen.name.to_string_lossy().into_owned(),
+                card: seen.card(),
+            });
+            self.tell(readers.collect())?;
+            if let Err(error) = context.wait_for_change(&seen, AT_MOST) {
                 return Ok(error);
             }
         }
     }
 
-    fn tell(&mut self, names: Vec<CString>) -> io::Result<()> {
-        if self.told.as_ref() == Some(&names) {
+    fn tell(&mut self, readers: Vec<Reader>) -> io::Result<()> {
+        if self.told.as_ref() == Some(&readers) {
             return Ok(());
         }
-        let said = names.iter().map(|n| n.to_string_lossy().into_owned());
-        self.send(Ok(Answer::Readers(said.collect())))?;
-        self.told = Some(names);
+        self.send(Ok(Answer::Readers(readers.clone())))?;
+        self.told = Some(readers);
         Ok(())
     }
 

@@ -40,6 +40,18 @@ impl Card {
         control::obey(command, &self.card).unwrap()
     }
 
+    /// Waits until the card is at work on the command that is delayed; false: `over` has come before.
+    pub fn commands_after(&self, over: impl Fn() -> bool) -> bool {
+        // a delayed command keeps the card to itself
+        eventually("the card is at work", || over() || self.card.is_busy());
+        !over()
+    }
+
+    /// Pulls it, whatever it does.
+    pub fn pull(&self) {
+        self.card.disconnect();
+    }
+
     /// The card itself holds its PIN for verified.
     pub fn is_verified(&self) -> bool {
         self.card.card().state().verified
@@ -127,10 +139,15 @@ impl Cards {
 
     /// With both cards listed.
     pub fn start(&self) -> Arc<Module> {
-        let config = ModuleConfig {
+        self.start_with(|_| ())
+    }
+
+    pub fn start_with(&self, change: impl FnOnce(&mut ModuleConfig)) -> Arc<Module> {
+        let mut config = ModuleConfig {
             path: OPENSC.into(),
             ..ModuleConfig::default()
         };
+        change(&mut config);
         let module = Module::start(config, worker(), Box::new(|_| ()));
         self.wait_for_both(&module);
         module
