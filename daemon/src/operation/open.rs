@@ -146,7 +146,10 @@ fn of_parts(env: &Environment, o: &Options, opened: &Opened) -> Vec<Results> {
 
 /// Signatures around the one that decides: whoever passes the message on can take them off and put others on.
 fn around(env: &Environment, o: &Options, opened: &Opened) -> (Vec<Results>, Vec<String>) {
-    let mut warnings: Vec<String> = opened.deciding().map(verify::warnings).unwrap_or_default();
+    let mut warnings: Vec<String> = opened
+        .deciding()
+        .map(|outcome| verify::warnings(o, outcome))
+        .unwrap_or_default();
     let mut all = Vec::new();
     let outer = opened
         .signed
