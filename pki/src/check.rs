@@ -46,7 +46,7 @@ impl Anchors {
         let verifier = Verifier::new(self.known.clone(), until);
         let mut environment = environment(verifier.clone());
         if query.revocation != Revocation::Off {
-            environment.add_crl_source(Box::new(Crls::new(query.crls)));
+            environment.add_crl_source(Box::new(Crls::new(query.crls, &verifier)));
         }
         let pool = self.pool(query);
         let found = Search::new(&environment, &verifier, &anchors, &pool, &leaf)

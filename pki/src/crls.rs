@@ -2,18 +2,24 @@
 //!
 //! certval takes the first that answers. A message could bring last week's CRL, still in its time, to hide that a
 //! certificate was revoked yesterday: so the newest goes first, whoever brought it.
+//!
+//! The crates read version 2 only, and RFC 8550 §2.2 wants version 1 as well, which is the same without extensions (RFC 5280
+//! §5.1.2.1): such a CRL is handed over as one of version 2, and its signature is verified over what was signed.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use certval::{CrlSource, Error, PDVCertificate, compare_names};
-use der::Decode;
+use der::asn1::AnyRef;
+use der::{Decode, Tag, Tagged};
+use privyseal_smime::ber::tlv;
 use privyseal_smime::mime::pem;
 use x509_cert::certificate::Raw;
 use x509_cert::crl::CertificateList;
 use x509_cert::name::Name;
 
 use crate::CRLS_MAX;
+use crate::verify::Verifier;
 
 /// Bytes of CRLs that certval gets to read for one leaf, again and again for each path.
 const WORK_MAX: usize = 256 << 20;
@@ -31,10 +37,17 @@ struct Crl {
 }
 
 impl Crls {
-    /// From DER, or PEM with any number of them; what is no CRL is passed over.
-    pub fn new(given: &[Vec<u8>]) -> Crls {
+    /// From DER, or PEM with any number of them; what is no CRL is passed over. The verifier is told what those of version 1 were.
+    pub fn new(given: &[Vec<u8>], verifier: &Verifier) -> Crls {
         let mut all: Vec<Crl> = Vec::new();
         for der in given.iter().flat_map(|crl| unarmoured(crl)).take(CRLS_MAX) {
+            let der = match Raised::new(&der) {
+                Some(raised) => {
+                    verifier.signed_as(&raised.seen, raised.signed);
+                    raised.der.into()
+                }
+                None => der,
+            };
             match CertificateList::<Raw>::from_der(&der) {
                 Ok(list) if all.iter().all(|known| known.der != der.as_ref()) => all.push(Crl {
                     issuer: list.tbs_cert_list.issuer,
@@ -52,6 +65,38 @@ impl Crls {
         }
     }
 }
+
+/// A CRL of version 1, raised to version 2.
+struct Raised {
+    der: Vec<u8>,
+    /// its TBSCertList, and what that was before
+    seen: Vec<u8>,
+    signed: Vec<u8>,
+}
+
+impl Raised {
+    /// `None` for those of other versions, for what is no CRL, and where extensions come without their version.
+    fn new(der: &[u8]) -> Option<Self> {
+        let all = AnyRef::from_der(der).ok()?.value();
+        let tbs = AnyRef::from_der_partial(all).ok()?.0;
+        // version 1 is left out: the first field is the algorithm
+        if AnyRef::from_der_partial(tbs.value()).ok()?.0.tag() != Tag::Sequence {
+            return None;
+        }
+        let signed = tlv(SEQUENCE, tbs.value());
+        let seen = tlv(SEQUENCE, &[VERSION_2, tbs.value()].concat());
+        let der = tlv(SEQUENCE, &[&seen, all.get(signed.len()..)?].concat());
+        let list = CertificateList::<Raw>::from_der(&der).ok()?.tbs_cert_list;
+        let mut revoked = list.revoked_certificates.iter().flatten();
+        let extended =
+            list.crl_extensions.is_some() || revoked.any(|r| r.crl_entry_extensions.is_some());
+        (!extended).then_some(Raised { der, seen, signed })
+    }
+}
+
+const SEQUENCE: u8 = 0x30;
+/// INTEGER 1
+const VERSION_2: &[u8] = &[2, 1, 1];
 
 impl CrlSource for Crls {
     fn get_all_crls(&self) -> certval::Result<Vec<Vec<u8>>> {

@@ -30,7 +30,7 @@ pub fn check_names(
     let mut place = 0u32;
     for certificate in path.intermediates.iter().chain([&path.target]) {
         place = place.saturating_add(1);
-        if !is_well_formed(certificate) {
+        if !is_well_formed(certificate) || !is_named(certificate, certificate == &path.target) {
             return Err((PathValidationStatus::EncodingError, place));
         }
         let compared =
@@ -72,6 +72,17 @@ fn is_well_formed(certificate: &PDVCertificate) -> bool {
         seen.push(extension.extn_id);
     }
     named || key.oid != ID_EC_PUBLIC_KEY
+}
+
+/// RFC 5280 §4.1.2.4 and §4.1.2.6, RFC 8550 §2.3: issuers have names; so have subjects, but for one that is no CA and has a
+/// critical subjectAltName.
+fn is_named(certificate: &PDVCertificate, is_leaf: bool) -> bool {
+    let tbs = certificate.decoded().tbs_certificate();
+    let alternative = || {
+        let mut all = tbs.extensions().into_iter().flatten();
+        all.any(|e| e.extn_id == ID_CE_SUBJECT_ALT_NAME && e.critical)
+    };
+    !tbs.issuer().is_empty() && (!tbs.subject().is_empty() || is_leaf && alternative())
 }
 
 fn names_of(certificate: &PDVCertificate) -> usize {

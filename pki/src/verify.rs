@@ -73,6 +73,8 @@ pub struct Verifier {
     until: Instant,
     seen: Mutex<HashMap<Question, certval::Result<()>>>,
     known: Known,
+    /// by the SHA-256 of what certval sees
+    signed: Mutex<HashMap<[u8; 32], Vec<u8>>>,
 }
 
 impl Verifier {
@@ -84,7 +86,22 @@ impl Verifier {
             until: until.map_or(own, |until| until.min(own)),
             seen: Mutex::default(),
             known,
+            signed: Mutex::default(),
         })
+    }
+
+    /// Signatures over `seen` are verified over `signed`.
+    pub fn signed_as(&self, seen: &[u8], signed: Vec<u8>) {
+        let mut all = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(Sha256::digest(seen).into(), signed);
+    }
+
+    fn what_was_signed(&self, seen: &[u8]) -> Option<Vec<u8>> {
+        let all = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.is_empty() {
+            return None;
+        }
+        all.get(Sha256::digest(seen).as_slice()).cloned()
     }
 
     pub fn out_of_time(&self) -> bool {
@@ -112,6 +129,8 @@ impl VerifySignatureMessage for Counted {
         algorithm: &AlgorithmIdentifierOwned,
         key: &SubjectPublicKeyInfoOwned,
     ) -> certval::Result<()> {
+        let signed = self.0.what_was_signed(message);
+        let message = signed.as_deref().unwrap_or(message);
         let mut hasher = Sha256::new();
         // the first three are DER and carry their lengths
         hasher.update(key.to_der()?);
@@ -191,7 +210,11 @@ fn rsa(
         BoxedUint::from_be_slice_vartime(key.public_exponent.as_bytes()),
         RSA_BITS,
     )
-    .map_err(|_| BAD)?;
+    .map_err(|fault| match fault {
+        // others may compute with such keys: no word on what they signed
+        rsa::Error::ModulusTooLarge | rsa::Error::PublicExponentTooLarge => SPENT,
+        _ => BAD,
+    })?;
     let signature = signature.as_bytes().ok_or(BAD)?;
     macro_rules! verify {
         ($digest:ty) => {{

@@ -1,12 +1,13 @@
 //! An X.509 certificate (RFC 5280) as the rest of Privyseal sees it: parsed once, shared, with its original bytes.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use const_oid::db;
-use der::Decode;
-use der::asn1::{Ia5StringRef, ObjectIdentifier, Utf8StringRef};
+use der::asn1::{Any, ObjectIdentifier, Utf8StringRef};
+use der::{Decode, Tag, Tagged};
 use sha2::{Digest, Sha256};
 use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -19,6 +20,9 @@ use crate::ber::{Cursor, id, single};
 use crate::error::{Error, Result};
 use crate::key::VerifyingKey;
 use crate::mime::pem;
+
+#[cfg(test)]
+mod tests;
 
 /// What kind of public key a certificate holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,7 +295,7 @@ impl Certificate {
         self.part(&self.0.fields.spki).to_vec()
     }
 
-    /// Mail addresses: subjectAltName rfc822Name and SmtpUTF8Mailbox (RFC 9598), else the subject's PKCS#9 emailAddress.
+    /// Mail addresses: subjectAltName rfc822Name and SmtpUTF8Mailbox (RFC 9598), and the subject's PKCS#9 emailAddress.
     pub fn emails(&self) -> Vec<String> {
         let mut all = Vec::new();
         if let Some(SubjectAltName(names)) = self.extension::<SubjectAltName>() {
@@ -309,18 +313,14 @@ impl Certificate {
         }
         for attribute in self.0.parsed.tbs_certificate().subject().iter() {
             if attribute.oid == db::rfc3280::EMAIL_ADDRESS
-                && let Ok(mail) = attribute.value.decode_as::<Ia5StringRef<'_>>()
+                && let Some(mail) = text(&attribute.value)
             {
-                all.push(mail.as_str().to_owned());
+                all.push(mail);
             }
         }
-        let mut unique: Vec<String> = Vec::new();
-        for mail in all {
-            if !unique.iter().any(|m| m.eq_ignore_ascii_case(&mail)) {
-                unique.push(mail);
-            }
-        }
-        unique
+        let mut seen = HashSet::new();
+        all.retain(|mail| seen.insert(mail.to_ascii_lowercase()));
+        all
     }
 
     pub fn key_type(&self) -> KeyType {
@@ -514,6 +514,30 @@ pub(crate) fn key_type(spki: &SubjectPublicKeyInfoOwned) -> KeyType {
 
 /// id-on-SmtpUTF8Mailbox (RFC 9598 §3).
 const SMTP_UTF8_MAILBOX: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.8.9");
+
+/// A string of whatever kind. PKCS #9 wants IA5String for emailAddress; issuers write every other one.
+fn text(value: &Any) -> Option<String> {
+    let bytes = value.value();
+    match value.tag() {
+        Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),
+        Tag::Ia5String | Tag::PrintableString | Tag::VisibleString => bytes
+            .is_ascii()
+            .then(|| bytes.iter().copied().map(char::from).collect()),
+        // whatever T.61 would make of it, mail programs read Latin-1
+        Tag::TeletexString | Tag::GeneralString => {
+            Some(bytes.iter().copied().map(char::from).collect())
+        }
+        Tag::BmpString if bytes.len().is_multiple_of(2) => {
+            let units = bytes
+                .chunks_exact(2)
+                .map(|pair| pair.iter().fold(0, |unit, b| unit << 8 | u16::from(*b)));
+            char::decode_utf16(units)
+                .collect::<std::result::Result<_, _>>()
+                .ok()
+        }
+        _ => None,
+    }
+}
 
 /// Lowercase hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {

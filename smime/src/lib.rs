@@ -24,6 +24,7 @@ mod content;
 mod error;
 mod key;
 mod layer;
+mod mailbox;
 #[cfg(test)]
 mod tally;
 
@@ -41,6 +42,7 @@ pub use key::{
     verify_with_key,
 };
 pub use layer::Layer;
+pub use mailbox::{Mailbox, same_mailbox};
 pub use mime::{Form, Headers};
 pub use profile::{Profile, Profiles};
 pub use signed::{

@@ -346,3 +346,166 @@ fn what_cannot_be_opened_says_what_to_do() {
     assert_eq!(seen.layers(), ["auth-enveloped"]);
     assert!(seen.reasons().contains("mail open"), "{}", seen.reasons());
 }
+
+/// `NAME.eml`, clear-signed by openssl with a new certificate of the world's own authority `ca.pem`. The subject is of lines of
+/// openssl's configuration.
+fn signed_as(world: &World, name: &str, subject: &str, alternative: &str) {
+    if !world.path("ca.pem").exists() {
+        world
+            .openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -subj /CN=Authority -days 36500 -out ca.pem")
+            .ok();
+        world.write("entity.eml", ENTITY);
+    }
+    let usage = "keyUsage=critical,digitalSignature\nextendedKeyUsage=emailProtection\n";
+    world.write("leaf.ext", format!("{usage}{alternative}"));
+    let request = "[req]\nprompt=no\nutf8=yes\ndistinguished_name=n\n[n]\n";
+    world.write("request.cnf", format!("{request}{subject}\n"));
+    for args in [
+        format!(
+            "req -new -newkey rsa:2048 -nodes -keyout {name}.key -config request.cnf -out {name}.csr"
+        ),
+        format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -days 20 -extfile leaf.ext -out {name}.pem"
+        ),
+        format!(
+            "cms -sign -in entity.eml -signer {name}.pem -inkey {name}.key -md sha256 -out {name}.eml"
+        ),
+    ] {
+        world.openssl(&args).ok();
+    }
+}
+
+fn from(world: &World, from: &str, name: &str, more: &[&str]) -> Seen {
+    let signed = world.read(&format!("{name}.eml"));
+    let from = format!("From: {from}\r\n");
+    world.write("message.eml", [from.as_bytes(), &signed].concat());
+    let args = [
+        "verify",
+        "--json",
+        "--trust-anchor",
+        "ca.pem",
+        "message.eml",
+    ];
+    Seen::of(&world.privyseal(args.into_iter().chain(more.iter().copied())))
+}
+
+#[test]
+fn the_sender_is_found_in_every_kind_of_name() {
+    let world = World::new();
+    let utf8 = "1.3.6.1.5.5.7.8.9;FORMAT:UTF8,UTF8:jörg@xn--bcher-kva.example";
+    signed_as(
+        &world,
+        "mailbox",
+        "CN=A",
+        &format!("subjectAltName=@names\n[names]\notherName.1={utf8}\n"),
+    );
+    signed_as(
+        &world,
+        "labels",
+        "CN=A",
+        "subjectAltName=email:a@xn--bcher-kva.example\n",
+    );
+    signed_as(
+        &world,
+        "subject",
+        "CN=A\nemailAddress=alice@example.org",
+        "",
+    );
+    for (name, who, verdict) in [
+        ("mailbox", "jörg@bücher.example", "good"),
+        ("mailbox", "jo\u{308}rg@BÜCHER.example", "good"),
+        ("mailbox", "Jörg@XN--BCHER-KVA.example", "good"),
+        ("mailbox", "jorg@bücher.example", "bad"),
+        ("mailbox", "jörg@bucher.example", "bad"),
+        ("labels", "a@bücher.example", "good"),
+        (
+            "labels",
+            "\"a@bücher.example\" <a@xn--bcher-kva.example>",
+            "good",
+        ),
+        ("labels", "a@bucher.example", "bad"),
+        ("subject", "Alice <alice@Example.org>", "good"),
+        ("subject", "alice@example.com", "bad"),
+    ] {
+        let seen = from(&world, who, name, &[]);
+        assert_eq!(seen.verdict(), verdict, "{name} {who}: {}", seen.value);
+    }
+}
+
+#[test]
+fn a_certificate_without_an_address_speaks_for_no_sender() {
+    let world = World::new();
+    signed_as(&world, "nobody", "CN=alice@example.org", "");
+    let seen = from(&world, "alice@example.org", "nobody", &[]);
+    assert_eq!(seen.verdict(), "bad", "{}", seen.value);
+    assert!(
+        seen.reasons().contains("names no mail address"),
+        "{}",
+        seen.reasons()
+    );
+    let signature = &seen.value["signatures"][0];
+    assert_eq!(
+        (&signature["signature"], &signature["chain"]),
+        (&"valid".into(), &"valid".into())
+    );
+    let seen = from(&world, "alice@example.org", "nobody", &["--purpose", "any"]);
+    assert_eq!(seen.verdict(), "good", "{}", seen.value);
+}
+
+#[test]
+fn a_time_of_signing_that_cannot_be_true_is_a_warning() {
+    let world = world();
+    let message = [LETTER.as_bytes(), &made(&world, &["clear"])].concat();
+    world.write("message.eml", &message);
+    let at = |at: &str, more: &[&str]| {
+        let args = ["verify", "--json", "--at", at, "message.eml"];
+        let seen = Seen::of(&world.privyseal(args.into_iter().chain(more.iter().copied())));
+        let warnings = seen.value["warnings"].to_string();
+        (seen, warnings)
+    };
+    let seen = Seen::of(&world.privyseal(["verify", "--json", "message.eml"]));
+    assert_eq!(seen.verdict(), "good", "{}", seen.value);
+    assert_eq!(seen.value["warnings"], serde_json::json!([]));
+    // before the certificate was valid, too: the verdict is by that
+    let (seen, warnings) = at("2024-01-01T00:00:00Z", &[]);
+    assert_eq!(seen.verdict(), "bad", "{}", seen.value);
+    assert!(warnings.contains("which is still to come"), "{warnings}");
+
+    signed_as(
+        &world,
+        "a",
+        "CN=Alice",
+        "subjectAltName=email:alice@example.org\n",
+    );
+    world.write(
+        "ca.cnf",
+        "[ca]\ndefault_ca=a\n[a]\ndatabase=index\nnew_certs_dir=.\ndefault_md=sha256\nrand_serial=yes\npolicy=p\n\
+         [p]\ncommonName=supplied\n",
+    );
+    world.write("index", "");
+    world.write(
+        "leaf.ext",
+        "keyUsage=critical,digitalSignature\nsubjectAltName=email:alice@example.org\n",
+    );
+    for args in [
+        "ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in a.csr -extfile leaf.ext \
+         -startdate 20890101000000Z -enddate 20920101000000Z -out a.pem",
+        "cms -sign -in entity.eml -signer a.pem -inkey a.key -md sha256 -out a.eml",
+    ] {
+        world.openssl(args).ok();
+    }
+    world.write(
+        "message.eml",
+        [LETTER.as_bytes(), &world.read("a.eml")].concat(),
+    );
+    let (seen, warnings) = at("2090-06-01T00:00:00Z", &["--trust-anchor", "ca.pem"]);
+    assert_eq!(seen.verdict(), "good", "{}", seen.value);
+    assert!(
+        warnings.contains("alice@example.org claims to have signed at 2"),
+        "{warnings}"
+    );
+    assert!(
+        warnings.contains("before the certificate was valid"),
+        "{warnings}"
+    );
+}

@@ -169,7 +169,10 @@ struct Around {
 /// Signatures around the one that decides: whoever passes the message on can take them off and put others on. Their labels bind
 /// all the same (RFC 2634 §1.1).
 fn around(env: &Environment, o: &Options, opened: &Opened) -> Around {
-    let mut warnings: Vec<String> = opened.deciding().map(verify::warnings).unwrap_or_default();
+    let mut warnings: Vec<String> = opened
+        .deciding()
+        .map(|outcome| verify::warnings(o, outcome))
+        .unwrap_or_default();
     let mut all = Vec::new();
     let mut refused = None;
     let outer = opened

@@ -1,6 +1,7 @@
 //! Verifying: cryptography, certificate path and sender become one verdict; content is released by it.
 
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use privyseal_pki::{Anchors, ChainState, PathOutcome, PathQuery, Purpose, Usage};
@@ -52,7 +53,7 @@ pub fn verify(
         .with_list("layers", outcome.layers.iter().map(layer).collect())
         .with("content_written", written.is_some())
         .with("content_length", outcome.content_len)
-        .with("warnings", warnings(&outcome))
+        .with("warnings", warnings(o, &outcome))
         .into_dict())
 }
 
@@ -120,13 +121,46 @@ pub(super) fn judge(env: &Environment, o: &Options, outcome: &VerifyOutcome) -> 
     }
 }
 
-pub(super) fn warnings(outcome: &VerifyOutcome) -> Vec<String> {
+pub(super) fn warnings(o: &Options, outcome: &VerifyOutcome) -> Vec<String> {
     let outside = "there is text before or after the signed part: nobody signed it, and it is no part of the content";
     let mut all = outcome.warnings.clone();
     if outcome.text_outside {
         all.push(outside.into());
     }
+    let at = o.at.unwrap_or_else(now);
+    all.extend(outcome.signers.iter().filter_map(|s| odd_time(s, at)));
     all
+}
+
+/// How far two clocks may be apart, seconds.
+const CLOCKS_APART: u64 = 300;
+
+/// What cannot be true of the time that a signer claims. The verdict is by the time of verification (RFC 8550 §4.3), so it stays.
+fn odd_time(signer: &SignerOutcome, at: u64) -> Option<String> {
+    let (time, certificate) = (signer.signing_time?, signer.certificate.as_ref()?);
+    if signer.state != SignatureState::Valid {
+        return None;
+    }
+    let validity = certificate.not_before()..=certificate.not_after();
+    let odd = unlikely(time, at, &validity)?;
+    let who = certificate.emails().into_iter().next();
+    let who = who.unwrap_or_else(|| certificate.subject());
+    Some(format!(
+        "{who} claims to have signed at {}, {odd}: a wrong clock, or an untrue claim",
+        rfc3339(time)
+    ))
+}
+
+fn unlikely(time: u64, at: u64, validity: &RangeInclusive<u64>) -> Option<&'static str> {
+    if time > at.saturating_add(CLOCKS_APART) {
+        Some("which is still to come")
+    } else if time < *validity.start() {
+        Some("before the certificate was valid")
+    } else if time > *validity.end() {
+        Some("after the certificate expired")
+    } else {
+        None
+    }
 }
 
 pub fn reborrow<'a>(content: &'a mut Option<&mut dyn Input>) -> Option<&'a mut dyn Input> {
@@ -408,7 +442,24 @@ pub fn anchors_of(certificates: Vec<Certificate>) -> Result<Anchors, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::has_group;
+    use super::{has_group, unlikely};
+
+    #[test]
+    fn a_time_of_signing_is_odd_where_it_cannot_be_true() {
+        let validity = 1000..=2000;
+        for (time, at, odd) in [
+            (1000, 1500, None),
+            (2000, 5000, None),
+            (1800, 1500, None),
+            (1801, 1500, Some("which is still to come")),
+            (2001, 1500, Some("which is still to come")),
+            (999, 1500, Some("before the certificate was valid")),
+            (2001, 5000, Some("after the certificate expired")),
+            (u64::MAX, u64::MAX, Some("after the certificate expired")),
+        ] {
+            assert_eq!(unlikely(time, at, &validity), odd, "{time} at {at}");
+        }
+    }
 
     #[test]
     fn a_group_is_told_from_what_only_looks_like_one() {

@@ -14,6 +14,8 @@ const IDS: &str = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n";
 pub const MAIL: &str = "extendedKeyUsage=emailProtection\n";
 pub const SIGN: &str = "keyUsage=digitalSignature\n";
 pub const ALICE: &str = "subjectAltName=email:alice@example.org\n";
+/// No extensions at all: a certificate of version 1.
+pub const V1: &str = "";
 const CRL_FROM: &str = "200101000000Z";
 const CRL_TO: &str = "400101000000Z";
 
@@ -62,23 +64,23 @@ impl Pki {
         assert!(output.status.success(), "openssl {args:?}: {output:?}");
     }
 
-    /// `kind`: `rsa:2048`, `P-256` …
+    /// `kind`: `rsa:2048`, `rsa:2048` and a public exponent behind another colon, `P-256` …
     pub fn key(&self, name: &str, kind: &str) {
         let (key, public) = (format!("{name}.key"), format!("{name}.pub"));
-        let option = match kind.strip_prefix("rsa:") {
-            Some(bits) => format!("rsa_keygen_bits:{bits}"),
-            None => format!("ec_paramgen_curve:{kind}"),
-        };
+        let mut options = Vec::new();
+        match kind.strip_prefix("rsa:").map(|rsa| rsa.split(':')) {
+            Some(mut rsa) => {
+                options.extend(rsa.next().map(|bits| format!("rsa_keygen_bits:{bits}")));
+                options.extend(rsa.next().map(|e| format!("rsa_keygen_pubexp:{e}")));
+            }
+            None => options.push(format!("ec_paramgen_curve:{kind}")),
+        }
         let algorithm = if kind.starts_with("rsa") { "RSA" } else { "EC" };
-        self.run(&[
-            "genpkey",
-            "-algorithm",
-            algorithm,
-            "-pkeyopt",
-            &option,
-            "-out",
-            &key,
-        ]);
+        let mut args = vec!["genpkey", "-algorithm", algorithm, "-out", &key];
+        for option in &options {
+            args.extend(["-pkeyopt", option]);
+        }
+        self.run(&args);
         self.run(&["pkey", "-in", &key, "-pubout", "-out", &public]);
     }
 
@@ -109,15 +111,28 @@ impl Pki {
         self.serial += 1;
         let (serial, out) = (self.serial.to_string(), format!("{name}.pem"));
         let (key_file, public) = (format!("{key}.key"), format!("{key}.pub"));
-        fs::write(self.folder().join("ext"), format!("{IDS}{extensions}\n")).unwrap();
+        let ids = match extensions {
+            V1 => "",
+            // an issuer of version 1 has no key identifier to name
+            _ if issuer.starts_with("v1") => "subjectKeyIdentifier=hash\n",
+            _ => IDS,
+        };
+        fs::write(self.folder().join("ext"), format!("{ids}{extensions}\n")).unwrap();
         let (ca, ca_key) = (format!("{issuer}.pem"), format!("{issuer}.key"));
         let mut args = vec!["x509", "-new", "-subj", subject, "-set_serial", &serial];
-        args.extend(["-extfile", "ext", "-out", &out]);
+        args.extend(["-out", &out]);
+        if extensions != V1 {
+            args.extend(["-extfile", "ext"]);
+        }
         if issuer.is_empty() {
             args.extend(["-signkey", &key_file]);
         } else {
             let other = self.folder().join(&ca_key).exists();
-            let ca_key = if other { ca_key.as_str() } else { "leaf.key" };
+            let ca_key = match issuer {
+                _ if other => ca_key.as_str(),
+                "v1int" | "intnameless" => "int.key",
+                _ => "leaf.key",
+            };
             args.extend(["-force_pubkey", &public, "-CA", &ca, "-CAkey", ca_key]);
             args.extend(extra);
             if !extra.contains(&"-days") {
@@ -155,7 +170,7 @@ impl Pki {
         self.certificates.insert(name.to_owned(), certificate);
     }
 
-    /// A CRL of `issuer` in `name`.crl, valid from `from` to `to` (UTCTime), with these certificates revoked.
+    /// A CRL of `issuer` in `name`.crl, of version 1 if the name ends so, valid from `from` to `to` (UTCTime), with these certificates revoked.
     pub fn crl(&self, name: &str, issuer: &str, revoked: &[&str], from: &str, to: &str) {
         let index: String = revoked
             .iter()
@@ -167,8 +182,13 @@ impl Pki {
             })
             .collect();
         fs::write(self.folder().join("index"), index).unwrap();
-        let config = "[ca]\ndefault_ca=a\n[a]\ndatabase=index\ndefault_md=sha256\ncrl_extensions=e\n\
-            [e]\nauthorityKeyIdentifier=keyid\n";
+        let extensions = if name.ends_with("v1") {
+            ""
+        } else {
+            "crl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\n"
+        };
+        let config =
+            format!("[ca]\ndefault_ca=a\n[a]\ndatabase=index\ndefault_md=sha256\n{extensions}");
         fs::write(self.folder().join("ca.cnf"), config).unwrap();
         let (key, cert) = (format!("{issuer}.key"), format!("{issuer}.pem"));
         let mut args = vec!["ca", "-gencrl", "-config", "ca.cnf", "-keyfile", &key];
@@ -191,6 +211,9 @@ pub fn demo() -> Pki {
         pki.key(name, "rsa:2048");
     }
     pki.key("weakint", "rsa:1024");
+    pki.key("v1root", "rsa:2048");
+    // 2^33 + 17
+    pki.key("bigint", "rsa:2048:8589934609");
     pki.key("ecroot", "P-384");
     pki.key("ecint", "P-256");
     pki.key("ecleaf", "P-256");
@@ -245,6 +268,33 @@ pub fn demo() -> Pki {
     ] {
         pki.issue(name, subject, "int", extensions, &[]);
     }
+    for (name, extensions) in [
+        ("nameless", leaf.clone()),
+        (
+            "namedsan",
+            format!("{MAIL}{SIGN}subjectAltName=critical,email:alice@example.org\n"),
+        ),
+        ("nobody", format!("{MAIL}{SIGN}")),
+    ] {
+        pki.issue(name, "/", "int", &extensions, &[]);
+    }
+    pki.issue(
+        "criticalku",
+        subject,
+        "int",
+        &format!(
+            "{ALICE}extendedKeyUsage=critical,emailProtection\nkeyUsage=critical,digitalSignature\n"
+        ),
+        &[],
+    );
+    pki.issue(
+        "criticalkuwrong",
+        subject,
+        "int",
+        &format!("{ALICE}{MAIL}keyUsage=critical,keyEncipherment\n"),
+        &[],
+    );
+    pki.issue("v1leaf", subject, "int", V1, &[]);
     let spoof = "/CN=Alice/emailAddress=ceo@bank.example";
     pki.issue("spoof", spoof, "int", &leaf, &[]);
     pki.issue("sha1", subject, "int", &leaf, &["-sha1"]);
@@ -359,10 +409,28 @@ pub fn demo() -> Pki {
     pki.issue("underleaf", "/CN=Mallory", "good", &leaf, &[]);
     pki.issue("strange", subject, "foreign", &leaf, &[]);
     pki.issue("lone", "/CN=Lone", "", &leaf, &[]);
+    pki.issue("v1root", "/CN=Old Root", "", V1, &[]);
+    pki.issue("underv1", subject, "v1root", &leaf, &[]);
+    pki.issue_for("int", "v1int", "/CN=Old Intermediate", "root", V1, &[]);
+    pki.issue("underv1int", subject, "v1int", &leaf, &[]);
+    pki.issue_for("int", "intnameless", "/", "root", CA, &[]);
+    pki.issue("undernameless", subject, "intnameless", &leaf, &[]);
+    pki.authority("bigint", "/CN=Big", "root", "");
+    pki.issue("underbig", subject, "bigint", &leaf, &[]);
 
+    // another's key under the intermediate's name
+    pki.issue_for("sub", "intforeign", "/CN=Intermediate", "root", CA, &[]);
+    fs::copy(
+        pki.folder().join("sub.key"),
+        pki.folder().join("intforeign.key"),
+    )
+    .unwrap();
     for (name, issuer, revoked, from, to) in [
+        ("forgedv1", "intforeign", &[][..], CRL_FROM, CRL_TO),
         ("int", "int", &["revoked"][..], "250101000000Z", CRL_TO),
         ("intold", "int", &[], CRL_FROM, CRL_TO),
+        ("intv1", "int", &["revoked"], CRL_FROM, CRL_TO),
+        ("rootv1", "root", &[], CRL_FROM, CRL_TO),
         ("intstale", "int", &["revoked"], CRL_FROM, "210101000000Z"),
         ("root", "root", &[], CRL_FROM, CRL_TO),
         ("rootbad", "root", &["int"], CRL_FROM, CRL_TO),

@@ -3,10 +3,10 @@
 use privyseal_pki::{ChainState, Revocation, Usage};
 
 use crate::cell::{Cell, cell};
-use crate::made::demo;
+use crate::made::{demo, openssl};
 
 /// Cells of the table below; fewer is a failure.
-const CELLS: usize = 87;
+const CELLS: usize = 100;
 
 fn cells() -> Vec<Cell> {
     use Revocation::{Leaf, Off, Required, Soft};
@@ -45,6 +45,30 @@ fn cells() -> Vec<Cell> {
         cell("unconstrained twin beside", "eve", "")
             .above(&["int", "inttwin"])
             .differs("openssl looks at the first of two issuers only"),
+        cell(
+            "no subject, subjectAltName not critical",
+            "nameless",
+            "malformed",
+        )
+        .differs("openssl looks at that with -x509_strict only"),
+        cell("no subject, subjectAltName critical", "namedsan", ""),
+        cell("neither subject nor subjectAltName", "nobody", "malformed")
+            .differs("openssl looks at that with -x509_strict only"),
+        cell("issuer without a name", "undernameless", "malformed")
+            .above(&["intnameless"])
+            .differs("openssl looks at that with -x509_strict only"),
+        cell("critical usages", "criticalku", ""),
+        cell(
+            "critical key usage of encryption",
+            "criticalkuwrong",
+            "usage",
+        ),
+        // version 1
+        cell("version 1", "v1leaf", ""),
+        cell("version 1 root", "underv1", "")
+            .above(&[])
+            .anchors(&["v1root"]),
+        cell("version 1 intermediate", "underv1int", "basic-constraints").above(&["v1int"]),
         // algorithms
         cell("SHA-1", "sha1", "weak").differs("openssl verify accepts SHA-1 without an auth level"),
         cell("SHA-1, level 0", "sha1", "").level(0),
@@ -65,6 +89,9 @@ fn cells() -> Vec<Cell> {
         cell("RSA-1024 issuer, level 1", "underweak", "")
             .above(&["weakint"])
             .level(1),
+        cell("issuer's exponent too large", "underbig", "?limit")
+            .above(&["bigint"])
+            .differs("openssl computes with larger exponents"),
         cell("EC leaf of RSA", "ecgood", ""),
         cell("P-256", "ec", "")
             .above(&["ecint"])
@@ -153,6 +180,18 @@ fn cells() -> Vec<Cell> {
             &["root"],
             "unknown",
         ),
+        cell("revoked by a CRL of version 1", "revoked", "revoked").crls(
+            Soft,
+            &["intv1"],
+            "revoked",
+        ),
+        cell(
+            "CRL of version 1, of another key",
+            "good",
+            "?revocation-unknown",
+        )
+        .crls(Leaf, &["forgedv1"], "unknown"),
+        cell("CRLs of version 1", "good", "").crls(Required, &["intv1", "rootv1"], "good"),
         cell("all CRLs", "good", "").crls(Required, &["int", "root"], "good"),
         cell("one CRL of two", "good", "?revocation-unknown").crls(Required, &["int"], "unknown"),
         cell("stale CRL", "good", "?revocation-unknown").crls(Leaf, &["intstale"], "unknown"),
@@ -172,6 +211,25 @@ fn cells() -> Vec<Cell> {
             "revoked",
         ),
     ]
+}
+
+#[test]
+fn version_1_is_what_it_says() {
+    let pki = demo();
+    for name in ["v1leaf", "v1root", "v1int"] {
+        let version = pki.get(name).parsed().tbs_certificate().version();
+        assert_eq!(version, x509_cert::Version::V1, "{name}");
+    }
+    for name in ["intv1", "rootv1", "int"] {
+        let file = format!("{name}.crl");
+        let text = openssl(pki.folder(), &["crl", "-in", &file, "-noout", "-text"]);
+        let text = String::from_utf8(text.stdout).unwrap();
+        assert_eq!(
+            text.contains("Version 1 (0x0)"),
+            name.ends_with("v1"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod wycheproof;
 
 use const_oid::db;
+use der::Decode;
 
 use super::{Signer, verify_message, verify_signature, verify_with_key};
 use crate::algorithm::DigestAlgorithm::{
@@ -204,6 +205,36 @@ fn a_short_rsa_key_still_verifies() {
             SignatureScheme::RsaPkcs1(digest),
             &signature(person, digest, &[]),
         );
+    }
+}
+
+#[test]
+fn keys_that_are_out_of_reach_are_told_from_bad_signatures() {
+    let spki = |modulus_len: usize, exponent: &[u8]| {
+        let integer = |bytes: &[u8]| constructed(id::INTEGER, &[bytes]);
+        let modulus = [&[0x00, 0xff][..], &vec![0xff; modulus_len - 1]].concat();
+        let key = constructed(id::SEQUENCE, &[&integer(&modulus), &integer(exponent)]);
+        let algorithm = encode(&db::rfc5912::RSA_ENCRYPTION, &[id::NULL, 0]);
+        let bits = constructed(3, &[&[0], &key]);
+        let der = constructed(id::SEQUENCE, &[&algorithm, &bits]);
+        spki::SubjectPublicKeyInfoOwned::from_der(&der).unwrap()
+    };
+    for (modulus_len, exponent, reach) in [
+        (256, &[1, 0, 1][..], true),
+        (2048, &[1, 0, 1], true),
+        (256, &[1, 0xff, 0xff, 0xff, 0xff], true),
+        (256, &[2, 0, 0, 0, 1], false),
+        (256, &[1; 32], false),
+        (2049, &[1, 0, 1], false),
+        (8192, &[1, 0, 1], false),
+    ] {
+        let spki = spki(modulus_len, exponent);
+        let kind = crate::cert::key_type(&spki);
+        assert_eq!(kind, crate::KeyType::Rsa(modulus_len * 8));
+        let key = super::VerifyingKey::new(&spki, kind).unwrap();
+        let why = key.out_of_reach();
+        assert_eq!(why.is_none(), reach, "{modulus_len} {exponent:?}: {why:?}");
+        assert_eq!(super::rsa_key(&spki).is_some(), reach);
     }
 }
 

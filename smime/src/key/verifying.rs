@@ -62,6 +62,25 @@ impl VerifyingKey {
         self.pss
     }
 
+    /// Why nothing here computes with this key, though others may: no word on its signatures.
+    pub(crate) fn out_of_reach(&self) -> Option<String> {
+        let KeyType::Rsa(bits) = self.key_type else {
+            return None;
+        };
+        if bits > RSA_MAX {
+            return Some(format!(
+                "its RSA key has {bits} bits, more than the {RSA_MAX} that are computed with here"
+            ));
+        }
+        match parse_rsa(&self.bytes)? {
+            Err(rsa::Error::PublicExponentTooLarge) => Some(
+                "the public exponent of its RSA key is larger than those that are computed with here"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+
     fn allows(&self, scheme: SignatureScheme) -> bool {
         match (scheme, self.pss) {
             (SignatureScheme::RsaPkcs1(_), allowed) => allowed == PssUse::Open,
@@ -307,33 +326,33 @@ fn pad(digest: &[u8], least: usize) -> Vec<u8> {
     padded
 }
 
-/// Modulus length in bits, of keys up to 16384.
+/// Modulus length in bits, of keys of every size.
 pub(crate) fn rsa_bits(spki: &SubjectPublicKeyInfoOwned) -> Option<usize> {
-    let key = rsa::pkcs1::RsaPublicKeyRef::try_from(rsa_bytes(spki)?).ok()?;
+    let bytes = spki.subject_public_key.as_bytes()?;
+    let key = rsa::pkcs1::RsaPublicKeyRef::try_from(bytes).ok()?;
     let modulus = key.modulus.as_bytes();
-    let bits = modulus
+    modulus
         .len()
         .checked_mul(8)?
-        .checked_sub(usize::try_from(modulus.first()?.leading_zeros()).ok()?)?;
-    (bits <= RSA_MAX).then_some(bits)
+        .checked_sub(usize::try_from(modulus.first()?.leading_zeros()).ok()?)
 }
 
 /// The RSA key, between 1024 and 16384 bits (beyond that verification costs an attacker nothing and us much).
 pub(crate) fn rsa_key(spki: &SubjectPublicKeyInfoOwned) -> Option<PublicKey> {
-    rsa_from_pkcs1(rsa_bytes(spki)?)
-}
-
-fn rsa_bytes(spki: &SubjectPublicKeyInfoOwned) -> Option<&[u8]> {
-    spki.subject_public_key
-        .as_bytes()
-        .filter(|bytes| bytes.len() <= 2200)
+    rsa_from_pkcs1(spki.subject_public_key.as_bytes()?)
 }
 
 fn rsa_from_pkcs1(bytes: &[u8]) -> Option<PublicKey> {
+    parse_rsa(bytes)?.ok()
+}
+
+/// `None` for what is no RSAPublicKey, or far too long to look at its numbers.
+fn parse_rsa(bytes: &[u8]) -> Option<rsa::Result<PublicKey>> {
+    let bytes = Some(bytes).filter(|bytes| bytes.len() <= 2200)?;
     let key = rsa::pkcs1::RsaPublicKeyRef::try_from(bytes).ok()?;
     let n = rsa::BoxedUint::from_be_slice_vartime(key.modulus.as_bytes());
     let e = rsa::BoxedUint::from_be_slice_vartime(key.public_exponent.as_bytes());
-    PublicKey::new_with_size_limits(n, e, 1024..=RSA_MAX).ok()
+    Some(PublicKey::new_with_size_limits(n, e, 1024..=RSA_MAX))
 }
 
 const RSA_MAX: usize = 16_384;

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::source::Source;
+use super::words::{self, Reading};
 use super::{address, parameters, shown};
 use crate::error::{Error, Result};
 use crate::limits::HEADERS;
@@ -79,7 +80,8 @@ impl Headers {
         })
     }
 
-    /// The file name that Content-Disposition or Content-Type gives (RFC 2183 §2.3).
+    /// The file name that Content-Disposition or Content-Type gives (RFC 2183 §2.3). RFC 2047 §5 forbids encoded words in it, and
+    /// gateways write them.
     pub(super) fn file_name(&self) -> Option<String> {
         let named = |field: &str, parameter: &str| {
             let (_, parameters) = parameters::parse(self.get(field)?);
@@ -88,7 +90,9 @@ impl Headers {
                 .find(|(n, _)| n == parameter)
                 .map(|(_, v)| v)
         };
-        named("Content-Disposition", "filename").or_else(|| named("Content-Type", "name"))
+        let name =
+            named("Content-Disposition", "filename").or_else(|| named("Content-Type", "name"))?;
+        Some(words::decode(&name, Reading::USUAL).into_owned())
     }
 
     /// Every mail address of every field of this name (`From`, `Sender`), without display names and comments.

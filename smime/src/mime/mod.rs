@@ -22,6 +22,7 @@ mod shown;
 mod source;
 mod structure;
 mod transfer;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -120,7 +120,8 @@ fn entity<'a>(headers: Headers, body: Source<'a>) -> Result<Opened<'a>> {
 pub(super) fn is_cms(headers: &Headers) -> bool {
     let content_type = headers.content_type();
     match content_type.as_ref().map_or("", |t| t.media_type.as_str()) {
-        "application/pkcs7-mime" | "application/x-pkcs7-mime" => true,
+        // the last by RFC 7193
+        "application/pkcs7-mime" | "application/x-pkcs7-mime" | "application/cms" => true,
         "application/octet-stream" => headers.file_name().is_some_and(|name| {
             let name = name.to_ascii_lowercase();
             [".p7m", ".p7s", ".p7z", ".p7c"]

@@ -12,7 +12,7 @@ use crate::cert::{Certificate, KeyType, hex};
 use crate::content::ID_DATA;
 use crate::error::{Error, Result};
 use crate::ess::{Attributes, Ess};
-use crate::key::{RecipientId, verify_message, verify_signature};
+use crate::key::{RecipientId, VerifyingKey, verify_message, verify_signature};
 use crate::limits;
 use crate::profile::Profile;
 
@@ -248,11 +248,13 @@ impl<'a> SignerInfo<'a> {
                     "a signature by an RSA key of {bits} bits proves nothing"
                 ));
             }
-            KeyType::Rsa(_)
-            | KeyType::Ec(_)
-            | KeyType::Brainpool(_)
-            | KeyType::Ed25519
-            | KeyType::MlDsa(_) => {}
+            KeyType::Rsa(_) => {
+                let key = certificate.verifying_key();
+                if let Some(why) = key.and_then(VerifyingKey::out_of_reach) {
+                    return SignatureState::Unsupported(why);
+                }
+            }
+            KeyType::Ec(_) | KeyType::Brainpool(_) | KeyType::Ed25519 | KeyType::MlDsa(_) => {}
             other => {
                 return SignatureState::Unsupported(format!(
                     "keys of the kind {other} are not known"

@@ -206,6 +206,9 @@ fn what_old_programs_encrypted_is_read_and_called_weak() {
     let (opened, outcome) = open(&message, &opener).unwrap_or_else(|(e, _)| panic!("{e}"));
     assert_eq!(opened, b"text");
     assert_eq!((outcome.key_management, outcome.weak), ("ecdh", true));
+    // the weaker of the two counts (RFC 8551 §2.3)
+    let message = by_openssl("-aes192", "p256.pem", b"text", &["-des3-wrap"]);
+    assert!(open(&message, &opener).is_ok_and(|(_, outcome)| outcome.weak));
     // an AES content under an AES wrap is not
     let message = by_openssl("-aes128", "p256.pem", b"text", &[]);
     assert!(open(&message, &opener).is_ok_and(|(_, outcome)| !outcome.weak));

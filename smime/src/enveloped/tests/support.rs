@@ -61,9 +61,14 @@ pub(super) fn pki() -> Arc<Pki> {
 
 impl Pki {
     fn new() -> Self {
+        Pki::of(&KEYS)
+    }
+
+    /// Of these keys: name, kind, usage.
+    pub(super) fn of(keys: &[(&'static str, &str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut certificates = BTreeMap::new();
-        for (name, kind, usage) in KEYS {
+        for &(name, kind, usage) in keys {
             let curve = format!("ec_paramgen_curve:{kind}");
             let newkey = if kind.starts_with("P-") {
                 vec!["-newkey", "ec", "-pkeyopt", &curve]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use zeroize::Zeroizing;
 
-use super::support::{content, gcm_parts, open, openssl_with, pki, seal};
+use super::support::{Pki, content, gcm_parts, open, openssl_with, pki, seal};
 use crate::algorithm::Cipher;
 use crate::cert::Certificate;
 use crate::enveloped::{EncryptOptions, Encryptor, decrypt};
@@ -110,6 +110,41 @@ fn weak_keys_still_open_old_mail() {
     let opener = WeakKey(pki.certificate("rsa-weak"), folder.join("rsa-weak.key"));
     let (plain, outcome) = open(&message, &opener).unwrap_or_else(|(e, _)| panic!("{e}"));
     assert!(plain == b"old" && outcome.weak);
+}
+
+#[test]
+fn rsa_keys_up_to_4096_bits_open() {
+    let pki = Pki::of(&[
+        ("rsa-3072", "rsa:3072", "keyEncipherment"),
+        ("rsa-4096", "rsa:4096", "keyEncipherment"),
+    ]);
+    for name in ["rsa-3072", "rsa-4096"] {
+        let opener = pki.opener(&[name]);
+        let file = format!("{name}.pem");
+        for oaep in [false, true] {
+            let mut args = vec![
+                "cms",
+                "-encrypt",
+                "-binary",
+                "-outform",
+                "DER",
+                "-aes-128-cbc",
+                "-recip",
+                &file,
+            ];
+            if oaep {
+                args.extend(["-keyopt", "rsa_padding_mode:oaep"]);
+            }
+            let theirs = openssl_with(pki.folder.path(), &args, b"text");
+            let to = [pki.certificate(name)];
+            let ours = seal(b"text", &to, Cipher::Aes256Gcm, oaep, Form::Der);
+            for message in [theirs, ours] {
+                let (plain, outcome) =
+                    open(&message, &opener).unwrap_or_else(|(e, _)| panic!("{name} {oaep}: {e}"));
+                assert!(plain == b"text" && !outcome.weak, "{name} {oaep}");
+            }
+        }
+    }
 }
 
 /// 1024 bits, which the software opener's library refuses.

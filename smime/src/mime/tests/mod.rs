@@ -17,6 +17,7 @@ mod seven_bit;
 mod shown;
 mod structure;
 mod transfer;
+mod words;
 
 /// Step sizes that put a buffer's border everywhere in a small input.
 const STEPS: [usize; 6] = [1, 2, 3, 7, 64, usize::MAX];

@@ -171,6 +171,33 @@ fn every_form_of_a_cms_object_is_recognised() {
             "cms smime",
             mail(
                 &format!(
+                    "Content-Type: application/octet-stream; name=\"=?utf-8?B?c21pbWUucDdt?=\"\n{encoded}"
+                ),
+                &lines,
+            ),
+        ),
+        (
+            "cms smime",
+            mail(
+                &format!(
+                    "Content-Type: application/octet-stream\nContent-Disposition: attachment;\n filename==?us-ascii?Q?smime=2Ep7s?=\n{encoded}"
+                ),
+                &lines,
+            ),
+        ),
+        (
+            "cms smime",
+            mail(
+                &format!(
+                    "Content-Type: Application/CMS; encapsulatingContent=signedData; innerContent=data\n{encoded}"
+                ),
+                &lines,
+            ),
+        ),
+        (
+            "cms smime",
+            mail(
+                &format!(
                     "Content-Type: application/octet-stream\nContent-Disposition: attachment;\n filename*=utf-8''x%2Ep7z\n{encoded}"
                 ),
                 &lines,

@@ -467,6 +467,56 @@ fn weak_signatures_of_others_are_read_and_flagged() {
 }
 
 #[test]
+fn a_signature_by_an_rsa_key_below_1024_bits_is_invalid() {
+    for bits in [512, 768, 1016] {
+        let (message, _) = by_rsa(&["-newkey", &format!("rsa:{bits}")]);
+        let outcome = check(&message).unwrap();
+        assert_eq!(
+            outcome.signers[0].state,
+            SignatureState::Invalid(format!(
+                "a signature by an RSA key of {bits} bits proves nothing"
+            ))
+        );
+    }
+}
+
+#[test]
+fn an_rsa_key_that_nothing_here_computes_with_is_not_called_a_bad_signature() {
+    // 2^33 + 17
+    let big = [
+        "-newkey",
+        "rsa:2048",
+        "-pkeyopt",
+        "rsa_keygen_pubexp:8589934609",
+    ];
+    let (message, person) = by_rsa(&big);
+    let outcome = check(&message).unwrap();
+    let SignatureState::Unsupported(why) = &outcome.signers[0].state else {
+        panic!("{:?}", outcome.signers[0].state)
+    };
+    assert!(why.contains("public exponent"), "{why}");
+    assert_eq!(
+        outcome.signers[0].certificate.as_ref(),
+        Some(&person.certificate)
+    );
+    assert_eq!(
+        crate::verdict::judge(&outcome, &[]).0,
+        crate::verdict::Verdict::Unknown
+    );
+}
+
+/// What openssl signs with a new key.
+fn by_rsa(newkey: &[&str]) -> (Vec<u8>, Person) {
+    let person = Person::new(Kind::Rsa, newkey);
+    let folder = tempfile::tempdir().unwrap();
+    person.write(folder.path());
+    let args = [
+        "cms", "-sign", "-signer", "cert.pem", "-inkey", "key.pem", "-md", "sha256",
+    ];
+    (openssl(folder.path(), &args, BODY), person)
+}
+
+#[test]
 fn the_chain_travels_along_once() {
     let (person, other) = (Person::shared(Kind::P256), Person::shared(Kind::Rsa));
     let chain = vec![
@@ -485,6 +535,21 @@ fn the_chain_travels_along_once() {
         outcome.signers[0].certificate.as_ref(),
         Some(&person.certificate)
     );
+}
+
+#[test]
+fn certificates_are_sent_and_no_attribute_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SignOptions {
+        chain: vec![Person::shared(Kind::Rsa).certificate.clone()],
+        format: Form::Der,
+        ..options(SignForm::Opaque)
+    };
+    let message = signed(Person::shared(Kind::P256), BODY, &options);
+    let args = ["cms", "-cmsout", "-print", "-noout", "-inform", "DER"];
+    let shown = String::from_utf8(openssl(folder.path(), &args, &message)).unwrap();
+    assert_eq!(shown.matches("d.certificate:").count(), 2, "{shown}");
+    assert!(!shown.contains("AttrCert"), "{shown}");
 }
 
 #[test]

@@ -116,6 +116,32 @@ fn we_verify_whatever_openssl_signs() {
     assert!(refused <= 20);
 }
 
+#[test]
+fn rsa_keys_up_to_4096_bits_verify() {
+    for (bits, pss) in [(3072, false), (4096, false), (4096, true)] {
+        let person = Person::new(Kind::Rsa, &["-newkey", &format!("rsa:{bits}")]);
+        let folder = tempfile::tempdir().unwrap();
+        person.write(folder.path());
+        let mut args = vec![
+            "cms", "-sign", "-signer", "cert.pem", "-inkey", "key.pem", "-md", "sha256",
+        ];
+        if pss {
+            args.extend(["-keyopt", "rsa_padding_mode:pss"]);
+        }
+        let what = format!("{bits} {pss}");
+        let message = try_openssl(folder.path(), &args, MAIL).unwrap();
+        assert_signed_by(&check(&message).unwrap(), &person, &what);
+        let options = SignOptions {
+            pss,
+            ..options(SignForm::Clear)
+        };
+        let message = signed(&person, MAIL, &options);
+        assert_signed_by(&check(&message).unwrap(), &person, &what);
+        let seen = openssl_verifies(folder.path(), &message, Form::Smime, None);
+        assert_eq!(seen.as_deref(), Ok(MAIL), "{what}");
+    }
+}
+
 /// The content that openssl saw, after it found the message good.
 fn openssl_verifies(
     folder: &Path,
