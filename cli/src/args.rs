@@ -6,8 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cert, completions, compress, config, decompress, decrypt, encrypt, mail, man, receipt, sign,
-    status, token, verify,
+    cert, completions, compress, config, decompress, decrypt, doctor, encrypt, mail, man, receipt,
+    sign, status, token, verify,
 };
 use crate::error::Result;
 use crate::options::Options;
@@ -75,6 +75,7 @@ pub enum Command {
     Token(token::Args),
     Cert(cert::Args),
     Status(status::Args),
+    Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),
     #[command(hide = true)]

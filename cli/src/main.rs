@@ -62,6 +62,7 @@ fn run(command: Command, ui: &Ui) -> Result<Exit> {
         }
         Command::Cert(args) => wait_for(args.run(ui)),
         Command::Status(args) => wait_for(args.run(ui)),
+        Command::Doctor(args) => wait_for(args.run(ui)),
     }
 }
 

@@ -76,7 +76,8 @@ impl Module {
         worker: &Path,
         notify: Box<dyn Fn(Event) + Send + Sync>,
     ) -> Arc<Self> {
-        Self::start_with_deadline(config, worker, DEADLINE, notify)
+        let deadline = config.deadline.map(|s| Duration::from_secs(s.into()));
+        Self::start_with_deadline(config, worker, deadline.unwrap_or(DEADLINE), notify)
     }
 
     /// [`Module::start`] with another deadline for one call than 30 seconds.

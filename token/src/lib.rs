@@ -42,6 +42,9 @@ pub struct ModuleConfig {
     /// `unlocked` or `never`
     #[serde(default)]
     pub hold: Option<String>,
+    /// Seconds that one call may take before the worker is killed; 30 where it is not said.
+    #[serde(default)]
+    pub deadline: Option<u32>,
 }
 
 /// C_GetInfo.

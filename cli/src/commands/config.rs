@@ -54,7 +54,7 @@ impl Args {
 }
 
 /// Beside this program, else in PATH.
-fn daemon() -> PathBuf {
+pub fn daemon() -> PathBuf {
     std::env::current_exe()
         .ok()
         .and_then(|own| Some(own.parent()?.join(DAEMON)))

@@ -6,6 +6,7 @@ pub mod compress;
 pub mod config;
 pub mod decompress;
 pub mod decrypt;
+pub mod doctor;
 pub mod encrypt;
 mod ess;
 pub mod mail;

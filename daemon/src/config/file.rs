@@ -166,12 +166,29 @@ struct Entries {
 struct Entry {
     path: Spanned<PathBuf>,
     hold: Option<Spanned<String>>,
+    deadline: Option<Spanned<u32>>,
 }
+
+/// Seconds of a `deadline`: no module is that quick, and nobody waits longer.
+const DEADLINE: std::ops::RangeInclusive<u32> = 1..=3600;
 
 impl Entry {
     fn check(&self) -> Result<(), (Range<usize>, String)> {
         if self.path.as_ref().as_os_str().is_empty() {
             return Err((self.path.span(), "a module without a path".into()));
+        }
+        if let Some(deadline) = &self.deadline
+            && !DEADLINE.contains(deadline.as_ref())
+        {
+            return Err((
+                deadline.span(),
+                format!(
+                    "{} is not within {} and {} seconds",
+                    deadline.as_ref(),
+                    DEADLINE.start(),
+                    DEADLINE.end()
+                ),
+            ));
         }
         match &self.hold {
             Some(hold) if !["unlocked", "never"].contains(&hold.as_ref().as_str()) => Err((

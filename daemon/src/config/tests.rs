@@ -196,6 +196,12 @@ fn errors_name_line_column_and_what_would_be_right() {
             8,
             "\"unlocked\", \"never\"",
         ),
+        (
+            "[[module]]\npath = \"/a.so\"\ndeadline = 0\n",
+            3,
+            12,
+            "within 1 and 3600",
+        ),
         ("[[module]]\nenv = {}\n", 1, 1, "missing field `path`"),
         ("[trust]\nanchors = [\n  1,\n]\n", 3, 3, "expected"),
         ("# ü\nä = [\"x\n", 2, 1, ""),

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 
@@ -26,7 +26,12 @@ struct Inner {
     card: Mutex<Card>,
     address: (String, u16),
     connection: Mutex<Option<TcpStream>>,
+    taken_out: Mutex<Option<Instant>>,
 }
+
+/// A hand that takes a card out and puts it back needs longer. pcscd looks every 400 ms; a virtual reader whose card comes back
+/// in between may stay empty for it for good.
+const HAND: Duration = Duration::from_millis(900);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,6 +44,7 @@ impl Reader {
             card: Mutex::new(card),
             address: (host.to_owned(), port),
             connection: Mutex::new(None),
+            taken_out: Mutex::new(None),
         }))
     }
 
@@ -50,9 +56,16 @@ impl Reader {
         lock(&self.0.connection).is_some()
     }
 
+    /// Not sooner after the card was taken out than a hand can.
+    ///
     /// # Errors
     /// vpcd does not listen.
     pub fn insert(&self) -> io::Result<()> {
+        if let Some(since) = lock(&self.0.taken_out).map(|at| at.elapsed())
+            && !self.is_inserted()
+        {
+            std::thread::sleep(HAND.saturating_sub(since));
+        }
         let mut connection = lock(&self.0.connection);
         if connection.is_some() {
             return Ok(());
@@ -87,6 +100,7 @@ impl Reader {
     /// Out of the reader, in the middle of whatever it does.
     pub fn disconnect(&self) {
         if let Some(stream) = lock(&self.0.connection).take() {
+            *lock(&self.0.taken_out) = Some(Instant::now());
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -112,7 +126,7 @@ impl Reader {
                 apdu => match self.card().transmit(apdu) {
                     Answer::Bytes(bytes) => bytes,
                     Answer::Pulled => {
-                        stream.shutdown(Shutdown::Both)?;
+                        self.disconnect();
                         return Ok(());
                     }
                 },

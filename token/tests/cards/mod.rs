@@ -1,5 +1,7 @@
 //! Two PIV cards in the two virtual readers of a real pcscd, in a place of their own.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
