@@ -10,7 +10,8 @@ packages=(
     opensc           # pkcs11-tool, a witness in the tests; opensc-pkcs11.so and opensc-tool of the tests with cards
     pcscd            # readers of the tests with cards
     vsmartcard-vpcd  # two virtual readers for it
-    python3-cryptography # the cards themselves are an emulator in Python
+    iproute2         # loopback in a network namespace of the tests
+    util-linux       # unshare
     openssl          # the witness for everything that Privyseal makes
     libbcmail-java   # Bouncy Castle, the witness for what openssl 3.0 does not know
     openjdk-17-jdk-headless # runs it, from source

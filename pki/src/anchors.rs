@@ -58,7 +58,7 @@ impl Anchor {
 
 /// In doubt yes: the signatures of old roots use what is not verified any more, and nothing rests on them.
 fn signed_by_itself(certificate: &PDVCertificate) -> bool {
-    let environment = environment(Verifier::new(Known::default()));
+    let environment = environment(Verifier::new(Known::default(), None));
     matches!(
         signed_by(&environment, certificate, certificate),
         Ok(()) | Err(Fault::Unrecognized)

@@ -1,6 +1,7 @@
 //! Judges a certificate: searches paths to the anchors, has each judged, and answers with the best.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use certval::PDVCertificate;
 use privyseal_smime::Certificate;
@@ -17,15 +18,20 @@ impl Anchors {
     /// Answers whether the leaf is to be trusted for what is asked. Never panics and is bounded in time for whatever
     /// certificates and CRLs are given.
     pub fn check(&self, query: &PathQuery<'_>) -> PathOutcome {
+        self.check_until(query, None)
+    }
+
+    /// The same, with what it has found out by `until`: for one of many questions that have to be answered together.
+    pub fn check_until(&self, query: &PathQuery<'_>, until: Option<Instant>) -> PathOutcome {
         // certval is a release candidate that reads hostile input here: if it should panic, that is a verdict.
-        catch_unwind(AssertUnwindSafe(|| self.judge(query))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| self.judge(query, until))).unwrap_or_else(|_| {
             tracing::error!("path validation panicked; the certificate is refused");
             Judgement::invalid("malformed", "path validation failed on this certificate")
                 .outcome(query, Vec::new())
         })
     }
 
-    fn judge(&self, query: &PathQuery<'_>) -> PathOutcome {
+    fn judge(&self, query: &PathQuery<'_>, until: Option<Instant>) -> PathOutcome {
         let Ok(leaf) = PDVCertificate::try_from(query.leaf.der()) else {
             return Judgement::invalid("malformed", "the certificate cannot be parsed")
                 .outcome(query, Vec::new());
@@ -37,7 +43,7 @@ impl Anchors {
             return itself(query, &leaf).outcome(query, steps);
         }
 
-        let verifier = Verifier::new(self.known.clone());
+        let verifier = Verifier::new(self.known.clone(), until);
         let mut environment = environment(verifier.clone());
         if query.revocation != Revocation::Off {
             environment.add_crl_source(Box::new(Crls::new(query.crls, &verifier)));

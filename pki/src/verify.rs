@@ -78,10 +78,12 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    pub fn new(known: Known) -> Arc<Verifier> {
+    /// It looks at no signature after `until`.
+    pub fn new(known: Known, until: Option<Instant>) -> Arc<Verifier> {
         let now = Instant::now();
+        let own = now.checked_add(TIME_MAX).unwrap_or(now);
         Arc::new(Verifier {
-            until: now.checked_add(TIME_MAX).unwrap_or(now),
+            until: until.map_or(own, |until| until.min(own)),
             seen: Mutex::default(),
             known,
             signed: Mutex::default(),

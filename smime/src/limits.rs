@@ -12,8 +12,8 @@ pub const SIGNERS: usize = 64;
 pub const SIGNATURE_TRIES: usize = 256;
 /// RecipientInfos in one EnvelopedData.
 pub const RECIPIENTS: usize = 4096;
-/// One header section, bytes.
-pub const HEADERS: usize = 64 << 10;
+/// One header section, bytes (a letter to 2,000 people has more than 64 KiB).
+pub const HEADERS: usize = 256 << 10;
 /// A boundary of a multipart, characters (RFC 2046 §5.1.1 says 70; some senders exceed it).
 pub const BOUNDARY: usize = 200;
 /// Layers of one message (sign, encrypt, compress), nested.

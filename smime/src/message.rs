@@ -8,9 +8,11 @@
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
+use der::asn1::ObjectIdentifier;
+
 use crate::ber::Reader;
 use crate::cert::Certificate;
-use crate::compressed::decompress;
+use crate::compressed::decompress_up_to;
 use crate::content::{
     self, ID_AUTH_ENVELOPED_DATA, ID_COMPRESSED_DATA, ID_ENVELOPED_DATA, ID_SIGNED_DATA,
 };
@@ -61,6 +63,8 @@ pub struct Opened {
     pub inner_headers: Headers,
     /// What is inside, as an entity; `None`: nothing was around it.
     content: Option<HeldInput>,
+    /// What is inside is a CMS object of a type that is no layer of mail (RFC 8551 §2.4).
+    pub foreign: Option<ObjectIdentifier>,
     /// Why it was not opened further, though there is more.
     pub stopped: Option<Error>,
 }
@@ -69,15 +73,6 @@ impl Opened {
     /// The signed layer that speaks for the content: the innermost.
     pub fn deciding(&self) -> Option<&VerifyOutcome> {
         self.signed.last().map(|(_, outcome)| outcome)
-    }
-
-    /// Whether any layer is encrypted.
-    pub fn is_encrypted(&self) -> bool {
-        self.layers.iter().any(|layer| layer.cipher.is_some())
-            || self
-                .layers
-                .last()
-                .is_some_and(|l| matches!(l.kind, "enveloped" | "auth-enveloped"))
     }
 
     /// Writes what is inside, as it was signed or encrypted; the message itself where nothing was around it. Returns bytes.
@@ -126,6 +121,8 @@ enum Kind {
     Signed,
     Encrypted(&'static str),
     Compressed,
+    /// a CMS object of another type
+    Foreign(ObjectIdentifier),
     /// no layer; the headers of the entity
     Inner(Headers),
 }
@@ -150,20 +147,27 @@ pub fn open(
         Err(error) if error.is_of_the_message() => opened.stopped = Some(error),
         Err(error) => return Err(error),
     }
-    let headers = opened.headers.clone();
-    let inner = opened.inner_headers.addresses("From");
-    if let Some((place, outcome)) = opened.signed.last_mut() {
-        if *place > 0 {
-            outcome.for_letter(&headers);
-        }
-        if !opened.layers.is_empty() && !inner.is_empty() && inner != headers.addresses("From") {
-            outcome.contradictions.push(
-                "the From field inside, which was signed, names another than the one outside"
-                    .into(),
-            );
+    if let Some((_, outcome)) = opened.signed.last_mut() {
+        outcome.for_letter(&opened.headers, &opened.inner_headers);
+        if let Some(kind) = opened.foreign {
+            outcome.reservations.push(format!(
+                "what was signed is a CMS object of the type {}, which is not opened here",
+                type_name(&kind)
+            ));
         }
     }
     Ok(opened)
+}
+
+/// The types of RFC 5652 that are no layer of mail (RFC 8551 §2.4) by their names, others as they are.
+pub fn type_name(kind: &ObjectIdentifier) -> String {
+    match kind.to_string().as_str() {
+        "1.2.840.113549.1.7.1" => "Data".into(),
+        "1.2.840.113549.1.7.5" => "DigestedData".into(),
+        "1.2.840.113549.1.7.6" => "EncryptedData".into(),
+        "1.2.840.113549.1.9.16.1.2" => "AuthenticatedData".into(),
+        other => other.to_owned(),
+    }
 }
 
 fn walk(
@@ -172,6 +176,8 @@ fn walk(
     opener: &Opener<'_>,
     opened: &mut Opened,
 ) -> Result<()> {
+    // what compressed layers may grow to: the outermost one says it for all (one in the other, each 100:1, is without end)
+    let mut inflated = u64::MAX;
     loop {
         let outermost = opened.layers.is_empty();
         let mut held = opened.content.take();
@@ -179,9 +185,16 @@ fn walk(
             Some(held) => held,
             None => &mut *message,
         };
-        let (kind, headers) = look(current)?;
+        // what was signed or encrypted as it is, without headers around it, may be a file that begins with anything
+        let raw = !outermost && opened.headers.fields().is_empty();
+        let (kind, headers) = match look(current) {
+            Err(Error::LimitExceeded { .. }) if raw => {
+                (Kind::Inner(Headers::default()), Headers::default())
+            }
+            looked => looked?,
+        };
         if outermost {
-            opened.headers = headers;
+            opened.headers = headers.clone();
         }
         if let Kind::Inner(headers) = kind {
             let parts = structure(current, &headers);
@@ -189,6 +202,12 @@ fn walk(
             opened.inner_headers = headers;
             opened.content = held;
             return found;
+        }
+        if let Kind::Foreign(kind) = kind {
+            opened.foreign = Some(kind);
+            opened.inner_headers = headers;
+            opened.content = held;
+            return Ok(());
         }
         if opened.layers.len() >= LAYERS {
             opened.content = held;
@@ -203,9 +222,12 @@ fn walk(
             Kind::Encrypted(kind) => encrypted(current, kind, opener, opened, &mut inside),
             Kind::Compressed => {
                 opened.layers.push(Layer::plain("compressed"));
-                decompress(current, &mut inside).map(|_| true)
+                decompress_up_to(current, &mut inside, inflated).map(|outcome| {
+                    inflated = inflated.min(outcome.allowed());
+                    true
+                })
             }
-            Kind::Inner(_) => Ok(false),
+            Kind::Foreign(_) | Kind::Inner(_) => Ok(false),
         };
         *content = None;
         opened.content = match done {
@@ -288,11 +310,7 @@ fn look(message: &mut dyn Input) -> Result<(Kind, Headers)> {
                 ID_ENVELOPED_DATA => Kind::Encrypted("enveloped"),
                 ID_AUTH_ENVELOPED_DATA => Kind::Encrypted("auth-enveloped"),
                 ID_COMPRESSED_DATA => Kind::Compressed,
-                other => {
-                    return Err(Error::UnsupportedAlgorithm(format!(
-                        "CMS content of the type {other}"
-                    )));
-                }
+                other => Kind::Foreign(other),
             };
             (kind, headers)
         }

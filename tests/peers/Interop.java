@@ -35,6 +35,10 @@ import javax.mail.internet.MimeMultipart;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
 import org.bouncycastle.asn1.cms.CMSObjectIdentifiers;
 import org.bouncycastle.asn1.cms.ContentInfo;
+import org.bouncycastle.asn1.cms.IssuerAndSerialNumber;
+import org.bouncycastle.asn1.cms.KeyAgreeRecipientInfo;
+import org.bouncycastle.asn1.cms.OriginatorIdentifierOrKey;
+import org.bouncycastle.asn1.cms.RecipientInfo;
 import org.bouncycastle.asn1.pkcs.PKCSObjectIdentifiers;
 import org.bouncycastle.asn1.pkcs.PrivateKeyInfo;
 import org.bouncycastle.asn1.x509.AlgorithmIdentifier;
@@ -339,11 +343,17 @@ public class Interop {
             }
             return made.setProvider("BC");
         }
-        KeyPairGenerator generator = KeyPairGenerator.getInstance(theirs.getAlgorithm(), "BC");
-        if (theirs instanceof ECPublicKey) {
-            generator.initialize(((ECPublicKey) theirs).getParams());
+        KeyPair ours;
+        if (is("originator")) {
+            String sender = job.get("originator");
+            ours = new KeyPair(certificate(sender).getPublicKey(), key(sender));
+        } else {
+            KeyPairGenerator generator = KeyPairGenerator.getInstance(theirs.getAlgorithm(), "BC");
+            if (theirs instanceof ECPublicKey) {
+                generator.initialize(((ECPublicKey) theirs).getParams());
+            }
+            ours = generator.generateKeyPair();
         }
-        KeyPair ours = generator.generateKeyPair();
         ASN1ObjectIdentifier wrap = keyLength == 16 ? CMSAlgorithm.AES128_WRAP
                 : keyLength == 24 ? CMSAlgorithm.AES192_WRAP : CMSAlgorithm.AES256_WRAP;
         JceKeyAgreeRecipientInfoGenerator made = new JceKeyAgreeRecipientInfoGenerator(
@@ -353,7 +363,19 @@ public class Interop {
         } else {
             made.addRecipient(certificate);
         }
-        return made.setProvider("BC");
+        made.setProvider("BC");
+        return is("originator") ? by(holder(job.get("originator")), made) : made;
+    }
+
+    /** Names the sender's certificate, where Bouncy Castle puts the key itself. */
+    private static RecipientInfoGenerator by(X509CertificateHolder sender, RecipientInfoGenerator inner) {
+        return key -> {
+            KeyAgreeRecipientInfo made = (KeyAgreeRecipientInfo) inner.generate(key).getInfo();
+            IssuerAndSerialNumber name = new IssuerAndSerialNumber(sender.toASN1Structure());
+            return new RecipientInfo(new KeyAgreeRecipientInfo(new OriginatorIdentifierOrKey(name),
+                    made.getUserKeyingMaterial(), made.getKeyEncryptionAlgorithm(),
+                    made.getRecipientEncryptedKeys()));
+        };
     }
 
     private String encrypt() throws Exception {
@@ -390,6 +412,9 @@ public class Interop {
             output(out.toByteArray());
         } else {
             CMSEnvelopedDataGenerator generator = new CMSEnvelopedDataGenerator();
+            if (is("originator")) {
+                generator.setOriginatorInfo(new OriginatorInfoGenerator(holder(job.get("originator"))).generate());
+            }
             recipients.forEach(generator::addRecipientInfoGenerator);
             write(generator.generate(content, encryptor).toASN1Structure());
         }

@@ -218,11 +218,11 @@ impl World {
     }
 
     fn with_spy(&self, config: &str) -> String {
-        let spy = binary("libprivyseal_spy_module.so", self.release);
+        let spy = binary("libprivyseal_faulty_module.so", self.release);
         let line = config.lines().find(|l| l.starts_with("path = ")).unwrap();
         let target = line.trim_start_matches("path = ").trim_matches('"');
         let env = format!(
-            "env = {{ PRIVYSEAL_SPY_TARGET = \"{target}\", PRIVYSEAL_SPY_LOG = \"{}\", ",
+            "env = {{ PRIVYSEAL_FAULTY_TARGET = \"{target}\", PRIVYSEAL_FAULTY_LOG = \"{}\", ",
             self.path("spy.log").display()
         );
         config

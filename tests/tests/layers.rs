@@ -236,6 +236,75 @@ fn the_sender_is_that_of_the_letter_outside() {
         let seen = open(&world, &message, &[]);
         assert_eq!(seen.verdict(), verdict, "{from}: {}", seen.value);
     }
+    // behind a line that is no field, where some readers go on
+    let inside = String::from_utf8(made(&world, &["clear"])).unwrap();
+    let inside = inside.replacen("\r\n\r\n", "\r\nx\r\nFrom: ceo@corp.example\r\n\r\n", 1);
+    for from in ["From: alice@example.org\r\n", ""] {
+        let message = format!("{from}{inside}");
+        for seen in [
+            open(&world, message.as_bytes(), &[]),
+            verify(&world, message.as_bytes()),
+        ] {
+            assert_eq!(seen.verdict(), "bad", "{}", seen.value);
+            assert!(seen.reasons().contains("no header field"), "{}", seen.value);
+        }
+    }
+}
+
+/// `verify` and `mail open` agree on the From inside; where there is none outside, `mail open` goes by the one inside.
+#[test]
+fn the_from_inside_says_who_it_is_from() {
+    let world = world();
+    let entity = |from: &str| format!("{from}{ENTITY}");
+    let wrapped = |entity: &str| {
+        world.write("entity.eml", entity);
+        wrap(&world, "opaque");
+        std::fs::read(world.path("entity.eml")).unwrap()
+    };
+    for (outside, inside, verified, opened) in [
+        (
+            LETTER,
+            "From: Alice <ALICE@example.org>\r\n",
+            "good",
+            "good",
+        ),
+        (LETTER, "From: ceo@corp.example\r\n", "bad", "bad"),
+        (
+            LETTER,
+            "From: \"ceo@corp.example\" <alice@example.org>\r\n",
+            "bad",
+            "bad",
+        ),
+        (
+            LETTER,
+            "From: ceo@corp.example:<alice@example.org>;\r\n",
+            "bad",
+            "bad",
+        ),
+        ("", "From: alice@example.org\r\n", "good", "good"),
+        ("", "From: mallory@example.org\r\n", "good", "bad"),
+    ] {
+        let message = [outside.as_bytes(), &wrapped(&entity(inside))].concat();
+        let seen = verify(&world, &message);
+        assert_eq!(seen.verdict(), verified, "{inside}: {}", seen.value);
+        let seen = open(&world, &message, &[]);
+        assert_eq!(seen.verdict(), opened, "{inside}: {}", seen.value);
+    }
+}
+
+#[test]
+fn a_cms_object_of_another_type_is_not_signed() {
+    let world = world();
+    // ContentInfo { id-data, "hello" }
+    let data = b"\x30\x14\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x07\x04\x05hello";
+    for (seen, code) in [(verify(&world, data), 3), (open(&world, data, &[]), 0)] {
+        assert_eq!((seen.verdict(), seen.code), ("not-signed", code));
+        assert!(
+            seen.reasons().contains("of the type Data"),
+            "{}",
+            seen.value
+        );
+    }
 }
 
 #[test]

@@ -225,6 +225,23 @@ fn without_legacy_read_old_mail_is_refused_by_name() {
         (&"des-ede3-cbc".into(), &true.into())
     );
 
+    let said = json(
+        &world
+            .privyseal(["mail", "open", "--json", "old"])
+            .fails_with(3),
+    );
+    let reason = said["reasons"][0].as_str().unwrap();
+    assert!(
+        said["verdict"] == "bad" && reason.contains("rfc8551"),
+        "{said}"
+    );
+    let args = ["mail", "open", "--json", "--profile", "legacy-read", "old"];
+    let said = json(&world.privyseal(args).ok());
+    assert_eq!(
+        (&said["verdict"], &said["layers"][0]["weak"]),
+        (&"not-signed".into(), &true.into())
+    );
+
     let (bob, key) = (file(&world, "peer-rsa.pem"), file(&world, "peer-rsa.key"));
     let chain = file(&world, "intermediate.pem");
     world

@@ -288,6 +288,27 @@ fn labels_are_shown_and_what_is_above_the_clearance_is_refused() {
     let inner = world.privyseal(["verify", "inner.eml", "--json"]).json();
     assert_eq!(inner["security_label"]["classification_word"], "top-secret");
 
+    // the label of the signature around an encrypted message binds too (RFC 2634 §1.1)
+    world.privyseal(["sign", "mail.txt", "-o", "a.eml"]).ok();
+    for (label, refused) in [("1.2.3.4:secret", false), ("1.2.3.4:top-secret", true)] {
+        let to = ["encrypt", "a.eml", "-r", "alice@example.org", "-o", "b.eml"];
+        world.privyseal(to).ok();
+        let sign = ["sign", "b.eml", "--form", "opaque", "--label", label];
+        world.privyseal([&sign[..], &["-o", "c.eml"]].concat()).ok();
+        let open = ["mail", "open", "c.eml", "--json", "-o", "seen"];
+        let all = world
+            .privyseal([&open[..], &["--even-if-bad"]].concat())
+            .json();
+        assert_eq!(all["content_written"], !refused, "{all}");
+        assert_eq!(world.path("seen").exists(), !refused, "{all}");
+        if refused {
+            assert_reason(&all, "unknown", "refused by policy");
+        } else {
+            assert_eq!(all["verdict"], "good", "{all}");
+            std::fs::remove_file(world.path("seen")).unwrap();
+        }
+    }
+
     world
         .privyseal(["sign", "mail.txt", "-o", "x", "--label", "1.2.3.4:257"])
         .fails_with(2);

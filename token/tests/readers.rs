@@ -19,6 +19,7 @@ use std::thread;
 use cards::{Cards, PIN};
 use common::{eventually, kill};
 use privyseal_token::{Error, Hash, Module, ModuleStatus, SignScheme, TokenId};
+use privyseal_virtual_card::pcscd::in_private_place;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -46,115 +47,119 @@ fn workers() -> usize {
 
 #[test]
 fn a_slow_card_does_not_delay_another() {
-    let Some(cards) = Cards::new() else { return };
-    let module = cards.start();
-    let digest = Sha256::digest(MESSAGE);
-    let (slow, fast) = (cards.slow.token(&module).id, cards.fast.token(&module).id);
-    unlock(&module, &slow);
-    unlock(&module, &fast);
-    let slow_key = cards.slow.key(&module);
-    let fast_key = cards.fast.key(&module);
-    // what is done for the first signature only
-    module
-        .sign(&slow, &slow_key, SignScheme::Ecdsa, &digest)
-        .unwrap();
-    cards.slow.tell("delay 2000");
+    in_private_place("a_slow_card_does_not_delay_another", || {
+        let cards = Cards::new();
+        let module = cards.start();
+        let digest = Sha256::digest(MESSAGE);
+        let (slow, fast) = (cards.slow.token(&module).id, cards.fast.token(&module).id);
+        unlock(&module, &slow);
+        unlock(&module, &fast);
+        let slow_key = cards.slow.key(&module);
+        let fast_key = cards.fast.key(&module);
+        // what is done for the first signature only
+        module
+            .sign(&slow, &slow_key, SignScheme::Ecdsa, &digest)
+            .unwrap();
+        cards.slow.tell("delay 2000");
 
-    let slow_is_done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let (begun, has_begun) = std::sync::mpsc::channel();
-        let (module, cards, digest, slow_is_done) = (&module, &cards, &digest, &slow_is_done);
-        scope.spawn(move || {
-            begun.send(()).unwrap();
-            let signature = module.sign(&slow, &slow_key, SignScheme::Ecdsa, digest);
-            slow_is_done.store(true, Ordering::SeqCst);
-            cards.slow.verify(MESSAGE, &signature.unwrap());
+        let slow_is_done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (begun, has_begun) = std::sync::mpsc::channel();
+            let (module, cards, digest, slow_is_done) = (&module, &cards, &digest, &slow_is_done);
+            scope.spawn(move || {
+                begun.send(()).unwrap();
+                let signature = module.sign(&slow, &slow_key, SignScheme::Ecdsa, digest);
+                slow_is_done.store(true, Ordering::SeqCst);
+                cards.slow.verify(MESSAGE, &signature.unwrap());
+            });
+            has_begun.recv().unwrap();
+            for _ in 0..5 {
+                let signature = module.sign(&fast, &fast_key, RSA, digest).unwrap();
+                assert!(!slow_is_done.load(Ordering::SeqCst), "it has waited");
+                cards.fast.verify(MESSAGE, &signature);
+            }
         });
-        has_begun.recv().unwrap();
-        for _ in 0..5 {
-            let signature = module.sign(&fast, &fast_key, RSA, digest).unwrap();
-            assert!(!slow_is_done.load(Ordering::SeqCst), "it has waited");
-            cards.fast.verify(MESSAGE, &signature);
-        }
-    });
-    assert!(slow_is_done.into_inner());
+        assert!(slow_is_done.into_inner());
 
-    module.shutdown();
-    assert_eq!(workers(), 0);
-    assert!(!cards.slow.is_verified() && !cards.fast.is_verified());
+        module.shutdown();
+        assert_eq!(workers(), 0);
+        assert!(!cards.slow.is_verified() && !cards.fast.is_verified());
+    });
 }
 
 #[test]
 fn pin_death_and_logout_are_one_cards_own() {
-    let Some(cards) = Cards::new() else { return };
-    let module = cards.start();
-    let digest = Sha256::digest(MESSAGE);
-    let (one, two) = (cards.slow.token(&module).id, cards.fast.token(&module).id);
-    let one_key = cards.slow.key(&module);
-    let two_key = cards.fast.key(&module);
-    let sign_one = || module.sign(&one, &one_key, SignScheme::Ecdsa, &digest);
-    let sign_two = || module.sign(&two, &two_key, RSA, &digest);
+    in_private_place("pin_death_and_logout_are_one_cards_own", || {
+        let cards = Cards::new();
+        let module = cards.start();
+        let digest = Sha256::digest(MESSAGE);
+        let (one, two) = (cards.slow.token(&module).id, cards.fast.token(&module).id);
+        let one_key = cards.slow.key(&module);
+        let two_key = cards.fast.key(&module);
+        let sign_one = || module.sign(&one, &one_key, SignScheme::Ecdsa, &digest);
+        let sign_two = || module.sign(&two, &two_key, RSA, &digest);
 
-    unlock(&module, &two);
-    assert!(!cards.slow.token(&module).unlocked && !cards.slow.is_verified());
-    assert_eq!(sign_one(), Err(Error::PinRequired));
-    cards.fast.verify(MESSAGE, &sign_two().unwrap());
+        unlock(&module, &two);
+        assert!(!cards.slow.token(&module).unlocked && !cards.slow.is_verified());
+        assert_eq!(sign_one(), Err(Error::PinRequired));
+        cards.fast.verify(MESSAGE, &sign_two().unwrap());
 
-    // the worker of one dies: the other's login holds, and the card that it leaves behind is not left open
-    unlock(&module, &one);
-    assert!(cards.slow.is_verified());
-    let (dies, lives) = (module.worker_pid_of(&one), module.worker_pid_of(&two));
-    assert!(dies.is_some() && lives.is_some() && dies != lives);
-    kill(dies.unwrap(), "-KILL");
-    eventually("its death is known", || !cards.slow.token(&module).unlocked);
-    cards.fast.verify(MESSAGE, &sign_two().unwrap());
-    eventually("its successor is there", || {
-        module.status() == ModuleStatus::Ok && module.worker_pid_of(&one).is_some()
+        // the worker of one dies: the other's login holds, and the card that it leaves behind is not left open
+        unlock(&module, &one);
+        assert!(cards.slow.is_verified());
+        let (dies, lives) = (module.worker_pid_of(&one), module.worker_pid_of(&two));
+        assert!(dies.is_some() && lives.is_some() && dies != lives);
+        kill(dies.unwrap(), "-KILL");
+        eventually("its death is known", || !cards.slow.token(&module).unlocked);
+        cards.fast.verify(MESSAGE, &sign_two().unwrap());
+        eventually("its successor is there", || {
+            module.status() == ModuleStatus::Ok && module.worker_pid_of(&one).is_some()
+        });
+        assert!(cards.slow.raw_sign().contains(REFUSED));
+        assert_eq!(sign_one(), Err(Error::PinRequired));
+        assert_eq!(module.worker_pid_of(&two), lives);
+
+        // a card without its PIN verified refuses, and that is what logout is for
+        unlock(&module, &one);
+        cards.slow.verify(MESSAGE, &sign_one().unwrap());
+        assert!(cards.slow.raw_sign().contains(ALLOWED));
+        module.logout(&one).unwrap();
+        assert!(cards.slow.raw_sign().contains(REFUSED));
+        assert_eq!(sign_one(), Err(Error::PinRequired));
+        assert!(cards.fast.token(&module).unlocked);
+        cards.fast.verify(MESSAGE, &sign_two().unwrap());
+        assert_eq!(module.worker_pid_of(&two), lives);
     });
-    assert!(cards.slow.raw_sign().contains(REFUSED));
-    assert_eq!(sign_one(), Err(Error::PinRequired));
-    assert_eq!(module.worker_pid_of(&two), lives);
-
-    // a card without its PIN verified refuses, and that is what logout is for
-    unlock(&module, &one);
-    cards.slow.verify(MESSAGE, &sign_one().unwrap());
-    assert!(cards.slow.raw_sign().contains(ALLOWED));
-    module.logout(&one).unwrap();
-    assert!(cards.slow.raw_sign().contains(REFUSED));
-    assert_eq!(sign_one(), Err(Error::PinRequired));
-    assert!(cards.fast.token(&module).unlocked);
-    cards.fast.verify(MESSAGE, &sign_two().unwrap());
-    assert_eq!(module.worker_pid_of(&two), lives);
 }
 
 #[test]
 fn readers_come_and_go() {
-    let Some(mut cards) = Cards::new() else {
-        return;
-    };
-    let module = cards.start();
-    let one = cards.slow.token(&module).id;
-    unlock(&module, &one);
-    module.rescan().unwrap();
-    assert!(cards.slow.token(&module).unlocked, "a look costs no login");
+    in_private_place("readers_come_and_go", || {
+        let mut cards = Cards::new();
+        let module = cards.start();
+        let one = cards.slow.token(&module).id;
+        unlock(&module, &one);
+        module.rescan().unwrap();
+        assert!(cards.slow.token(&module).unlocked, "a look costs no login");
 
-    cards.stop_pcscd();
-    eventually("nothing is listed", || module.tokens().is_empty());
-    assert_eq!(module.status(), ModuleStatus::Ok);
-    module.rescan().unwrap();
-    // the one that serves no reader, and the one that waits for pcscd
-    eventually("the readers' workers have ended", || workers() == 2);
+        cards.stop_pcscd();
+        eventually("nothing is listed", || module.tokens().is_empty());
+        assert_eq!(module.status(), ModuleStatus::Ok);
+        module.rescan().unwrap();
+        // the one that serves no reader, and the one that waits for pcscd
+        eventually("the readers' workers have ended", || workers() == 2);
 
-    cards.restart_pcscd();
-    module.rescan().unwrap();
-    cards.wait_for_both(&module);
-    assert!(!cards.slow.token(&module).unlocked);
-    unlock(&module, &one);
-    let key = cards.slow.key(&module);
-    let digest = Sha256::digest(MESSAGE);
-    let signature = module.sign(&one, &key, SignScheme::Ecdsa, &digest);
-    cards.slow.verify(MESSAGE, &signature.unwrap());
+        cards.restart_pcscd();
+        module.rescan().unwrap();
+        cards.wait_for_both(&module);
+        assert!(!cards.slow.token(&module).unlocked);
+        unlock(&module, &one);
+        let key = cards.slow.key(&module);
+        let digest = Sha256::digest(MESSAGE);
+        let signature = module.sign(&one, &key, SignScheme::Ecdsa, &digest);
+        cards.slow.verify(MESSAGE, &signature.unwrap());
 
-    drop(module);
-    assert_eq!(workers(), 0);
+        drop(module);
+        assert_eq!(workers(), 0);
+    });
 }

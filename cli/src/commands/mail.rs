@@ -60,6 +60,10 @@ struct Open {
     #[arg(long, value_name = "ADDR")]
     sender: Option<String>,
 
+    /// Read only what the profile NAME reads, such as rfc8551 or legacy-read [default: the configuration's]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
     #[command(flatten)]
     prompting: Prompting,
 
@@ -80,6 +84,7 @@ impl Open {
         let mut options = Options::default();
         options.set("sender", self.sender);
         options.flag("even-if-bad", self.even_if_bad);
+        options.set("profile", self.profile);
         self.path_options.add_to(&mut options)?;
 
         let mut trouble = Trouble::new();

@@ -27,11 +27,18 @@ pub fn refuse(
     reasons: &mut Vec<String>,
 ) -> Option<String> {
     let why = attributes(outcome).find_map(|a| refusal(&env.config.labels, a))?;
+    withhold(&why, verdict, reasons);
+    Some(why)
+}
+
+/// A message whose label policy refuses is not good.
+pub fn withhold(why: &str, verdict: &mut Verdict, reasons: &mut Vec<String>) {
     if *verdict == Verdict::Good {
         *verdict = Verdict::Unknown;
     }
-    reasons.insert(0, why.clone());
-    Some(why)
+    if reasons.first().is_none_or(|first| first != why) {
+        reasons.insert(0, why.to_owned());
+    }
 }
 
 /// `receipt_request`, `security_label`, `equivalent_labels`; `refused` with the reason.

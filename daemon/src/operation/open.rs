@@ -38,13 +38,21 @@ pub fn open(
         verify::prepare(env, o, outcome)?;
     }
     let Judged {
-        verdict,
-        reasons,
+        mut verdict,
+        mut reasons,
         mut signatures,
         refused,
     } = judge(env, o, &opened);
     signatures.extend(of_parts(env, o, &opened));
-    let (outer, mut warnings) = around(env, o, &opened);
+    let Around {
+        signatures: outer,
+        mut warnings,
+        refused: refused_outside,
+    } = around(env, o, &opened);
+    let refused = refused.or(refused_outside);
+    if let Some(why) = &refused {
+        ess::withhold(why, &mut verdict, &mut reasons);
+    }
     warnings.extend(of_encryption(&opened));
 
     let wanted = match verdict {
@@ -112,6 +120,12 @@ fn unsigned(opened: &Opened) -> String {
             "only a part of the message is signed{by}: nobody vouches for the rest, which may say how that part is to be read"
         );
     }
+    if let Some(kind) = opened.foreign {
+        return format!(
+            "it is a CMS object of the type {}, which is no signed mail",
+            message::type_name(&kind)
+        );
+    }
     match opened.layers.last().map(|layer| layer.kind) {
         Some("enveloped" | "auth-enveloped") if opened.decrypted.is_empty() => {
             "the message is encrypted: open it to see whether it is signed (privyseal mail open)"
@@ -144,13 +158,23 @@ fn of_parts(env: &Environment, o: &Options, opened: &Opened) -> Vec<Results> {
         .collect()
 }
 
-/// Signatures around the one that decides: whoever passes the message on can take them off and put others on.
-fn around(env: &Environment, o: &Options, opened: &Opened) -> (Vec<Results>, Vec<String>) {
+/// What the signatures around the one that decides say.
+struct Around {
+    signatures: Vec<Results>,
+    warnings: Vec<String>,
+    /// why policy refuses one of their labels
+    refused: Option<String>,
+}
+
+/// Signatures around the one that decides: whoever passes the message on can take them off and put others on. Their labels bind
+/// all the same (RFC 2634 §1.1).
+fn around(env: &Environment, o: &Options, opened: &Opened) -> Around {
     let mut warnings: Vec<String> = opened
         .deciding()
         .map(|outcome| verify::warnings(o, outcome))
         .unwrap_or_default();
     let mut all = Vec::new();
+    let mut refused = None;
     let outer = opened
         .signed
         .split_last()
@@ -166,9 +190,14 @@ fn around(env: &Environment, o: &Options, opened: &Opened) -> (Vec<Results>, Vec
                 "a signature around the one that counts is broken: the message was changed by who passed it on".into(),
             );
         }
+        refused = refused.or(judged.refused);
         all.extend(judged.signatures);
     }
-    (all, warnings)
+    Around {
+        signatures: all,
+        warnings,
+        refused,
+    }
 }
 
 fn of_encryption(opened: &Opened) -> Vec<String> {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use der::asn1::ObjectIdentifier;
 use privyseal_pki::{Anchors, PathOptions, Purpose, Revocation};
@@ -66,6 +68,8 @@ pub struct Options {
     pub as_receipt: bool,
     /// what `fd:N` selectors mean
     certificates: Vec<Certificate>,
+    /// when the judging of certificate paths ends, from the first on: a message names many
+    pub judging: OnceLock<Instant>,
 }
 
 const COMMON: [&str; 2] = ["handle_token", "interactive"];
@@ -143,6 +147,7 @@ impl Default for Options {
             label: None,
             as_receipt: false,
             certificates: Vec::new(),
+            judging: OnceLock::new(),
         }
     }
 }

@@ -212,6 +212,13 @@ pub fn results(
                 .into(),
         );
     }
+    if made.may_break {
+        warnings.push(
+            "what was signed is not 7bit (bytes above 127, or lines above 998): a relay that encodes it anew breaks the \
+             signature (encode the parts quoted-printable or base64 first, or use the form opaque)"
+                .into(),
+        );
+    }
     if judged.chain != ChainState::Valid {
         let reason = judged.error.as_deref().unwrap_or("unknown");
         warnings.push(format!(

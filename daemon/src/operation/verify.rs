@@ -2,16 +2,20 @@
 
 use std::io::Write;
 use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 use privyseal_pki::{Anchors, ChainState, PathOutcome, PathQuery, Purpose, Usage};
 use privyseal_proto::{Dict, ErrorName, Failure};
 use privyseal_smime::verdict::{self, SenderState, SignerJudgement, Verdict};
 use privyseal_smime::{
-    Certificate, Error, Input, Layer, SignatureState, SignerOutcome, VerifyOutcome,
+    Certificate, Error, Headers, Input, Layer, SignatureState, SignerOutcome, VerifyOutcome,
 };
 
 use super::results::Results;
 use super::{Environment, Options, claims, ess, failure, now, open, rfc3339};
+
+/// Time for all certificate paths of one message.
+const JUDGING: Duration = Duration::from_secs(10);
 
 pub fn verify(
     env: &Environment,
@@ -61,6 +65,7 @@ pub(super) fn prepare(
 ) -> Result<(), Failure> {
     let profile = env.reading(o)?;
     outcome.restrict(&profile);
+    choose_certificates(env, o, outcome);
     ess::note_receipt(o, outcome);
     Ok(())
 }
@@ -220,7 +225,49 @@ pub fn check(
         revocation: o.revocation.unwrap_or(env.revocation),
         options: &o.path,
     };
-    anchors(env, o).check(&query)
+    let until = o.judging.get_or_init(|| {
+        let now = Instant::now();
+        now.checked_add(JUDGING).unwrap_or(now)
+    });
+    anchors(env, o).check_until(&query, Some(*until))
+}
+
+/// Of several certificates of one key, by which a signature is valid, the one that says the most for it (RFC 8551 §2.6): a person
+/// may have had a certificate renewed, and the message may carry both.
+fn choose_certificates(env: &Environment, o: &Options, outcome: &mut VerifyOutcome) {
+    let chosen: Vec<Option<Certificate>> = outcome
+        .signers
+        .iter()
+        .map(|signer| best(env, o, outcome, signer))
+        .collect();
+    for (signer, chosen) in outcome.signers.iter_mut().zip(chosen) {
+        signer.certificate = chosen.or(signer.certificate.take());
+    }
+}
+
+fn best(
+    env: &Environment,
+    o: &Options,
+    outcome: &VerifyOutcome,
+    signer: &SignerOutcome,
+) -> Option<Certificate> {
+    if signer.alternatives.is_empty() {
+        return None;
+    }
+    let claimed = o.sender.as_slice();
+    let claimed = if claimed.is_empty() {
+        &outcome.from
+    } else {
+        claimed
+    };
+    let rank = |certificate: &&Certificate| {
+        let valid = check(env, o, certificate, Usage::Sign, outcome).chain == ChainState::Valid;
+        let speaks =
+            |address| privyseal_pki::sender_matches(certificate, std::slice::from_ref(address));
+        (!valid, !claimed.iter().any(speaks))
+    };
+    let all = signer.certificate.iter().chain(&signer.alternatives);
+    all.min_by_key(rank).cloned()
 }
 
 /// The caller's anchors stand in the place of the configured ones.
@@ -253,11 +300,13 @@ fn senders(o: &Options, outcome: &VerifyOutcome) -> Vec<SenderState> {
         .iter()
         .all(|address| holding().any(|signer| speaks(signer, address)));
     // names of groups are text that looks like a sender (RFC 6854); a From without anyone in it names nobody
-    let odd = from
-        && (claimed.is_empty()
-            || headers.count("From") > 1
+    let hides = |headers: &Headers| {
+        headers.count("From") > 1
             || !headers.addresses_beside("From").is_empty()
-            || headers.get("From").is_some_and(has_group));
+            || headers.get("From").is_some_and(has_group)
+    };
+    let odd = o.sender.is_none()
+        && ((from && (claimed.is_empty() || hides(headers))) || hides(&outcome.inner));
     let state = |signer: &SignerOutcome| {
         let Some(certificate) = &signer.certificate else {
             return SenderState::NotChecked;

@@ -28,6 +28,29 @@ fn ask(
     })
 }
 
+/// The time for many questions ends for each of them.
+#[test]
+fn no_time_left_is_no_answer() {
+    let pki = demo();
+    let leaf = pki.get("good");
+    let anchors = Anchors::from_certs(pki.all(&["root"])).unwrap();
+    let above = pki.all(&["int"]);
+    let query = PathQuery {
+        at: now(),
+        leaf: &leaf,
+        intermediates: &above,
+        crls: &[],
+        purpose: Purpose::Email,
+        usage: Usage::Sign,
+        revocation: Revocation::Off,
+        options: &PathOptions::default(),
+    };
+    let late = anchors.check_until(&query, Some(Instant::now()));
+    assert_eq!(late.chain, ChainState::Unknown);
+    assert_eq!(late.error.as_deref(), Some("limit"));
+    assert_eq!(anchors.check(&query).chain, ChainState::Valid);
+}
+
 /// `count` copies that differ in the bytes from `place` on.
 fn variants(of: &Certificate, place: usize, count: u16) -> Vec<Certificate> {
     let variant = |n: u16| {

@@ -21,8 +21,17 @@ const SMALL: usize = 4096;
 /// `NotCompressed`, `UnsupportedAlgorithm`, `Malformed` (also: damaged, truncated, or with something behind its end), and
 /// `LimitExceeded` for more than [`crate::limits::INFLATED_RATIO`] bytes of content from each compressed one.
 pub fn decompress(message: &mut dyn Input, out: &mut dyn Write) -> Result<DecompressOutcome> {
-    pass(message, &mut |_| Ok(()))?;
-    let outcome = pass(message, &mut |data| Ok(out.write_all(data)?))?;
+    decompress_up_to(message, out, u64::MAX)
+}
+
+/// The same, with `most` bytes of content at most.
+pub(crate) fn decompress_up_to(
+    message: &mut dyn Input,
+    out: &mut dyn Write,
+    most: u64,
+) -> Result<DecompressOutcome> {
+    pass(message, most, &mut |_| Ok(()))?;
+    let outcome = pass(message, most, &mut |data| Ok(out.write_all(data)?))?;
     out.flush()?;
     Ok(outcome)
 }
@@ -30,6 +39,7 @@ pub fn decompress(message: &mut dyn Input, out: &mut dyn Write) -> Result<Decomp
 /// One look at the message.
 fn pass(
     message: &mut dyn Input,
+    most: u64,
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<DecompressOutcome> {
     let Opened::Cms { headers, body, .. } = open(message.pass()?)? else {
@@ -40,9 +50,9 @@ fn pass(
         return Err(Error::NotCompressed);
     }
     let octets = read_up_to_content(&mut reader)?;
-    let mut inflater = Inflater::new();
+    let mut inflater = Inflater::new(most);
     reader.octets(&octets, &mut |data| inflater.update(data, sink))?;
-    let content_len = inflater.finish(sink)?;
+    let (compressed_len, content_len) = inflater.finish(sink)?;
     for _ in 0..3 {
         reader.leave()?;
     }
@@ -51,6 +61,7 @@ fn pass(
         algorithm: ZLIB,
         content_len,
         headers,
+        compressed_len,
     })
 }
 

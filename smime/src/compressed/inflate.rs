@@ -15,15 +15,18 @@ pub(super) struct Inflater {
     block: Box<[u8]>,
     filled: usize,
     ended: bool,
+    /// bytes of content, whatever the ratio
+    most: u64,
 }
 
 impl Inflater {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(most: u64) -> Self {
         Inflater {
             inflate: Decompress::new(true),
             block: vec![0; BLOCK].into_boxed_slice(),
             filled: 0,
             ended: false,
+            most,
         }
     }
 
@@ -49,7 +52,7 @@ impl Inflater {
             data = data.get(used..).unwrap_or(&[]);
             self.filled = self.filled.saturating_add(made);
             self.ended = status == Status::StreamEnd;
-            if content > allowed(compressed).saturating_add(INFLATED_AHEAD) {
+            if content > allowed(compressed).saturating_add(INFLATED_AHEAD) || content > self.most {
                 return Err(too_much());
             }
             if self.filled == self.block.len() {
@@ -65,8 +68,8 @@ impl Inflater {
         }
     }
 
-    /// Insists on the end; says how much content there was.
-    pub(super) fn finish(mut self, sink: Sink<'_>) -> Result<u64> {
+    /// Insists on the end; says how many bytes were compressed, and how much content that was.
+    pub(super) fn finish(mut self, sink: Sink<'_>) -> Result<(u64, u64)> {
         self.update(&[], sink)?;
         if !self.ended {
             return Err(Error::malformed(
@@ -77,7 +80,7 @@ impl Inflater {
             return Err(too_much());
         }
         self.give(sink)?;
-        Ok(self.inflate.total_out())
+        Ok((self.inflate.total_in(), self.inflate.total_out()))
     }
 
     fn give(&mut self, sink: Sink<'_>) -> Result<()> {

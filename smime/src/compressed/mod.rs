@@ -16,6 +16,7 @@ mod tests;
 
 pub use compress::compress;
 pub use decompress::decompress;
+pub(crate) use decompress::decompress_up_to;
 
 /// id-alg-zlibCompress (RFC 3274 §2)
 const ID_ZLIB: der::asn1::ObjectIdentifier =
@@ -51,6 +52,15 @@ pub struct DecompressOutcome {
     pub content_len: u64,
     /// of the message around the CMS object
     pub headers: Headers,
+    /// bytes it was made from
+    compressed_len: u64,
+}
+
+impl DecompressOutcome {
+    /// The most content that its compressed bytes may stand for, in all layers below it as well.
+    pub(crate) fn allowed(&self) -> u64 {
+        allowed(self.compressed_len)
+    }
 }
 
 /// The most content that so many compressed bytes may stand for.

@@ -5,7 +5,7 @@ use std::io::Read;
 use const_oid::db::rfc5911::{ID_CONTENT_TYPE, ID_ENCRYPTED_DATA};
 
 use super::originator::Certificates;
-use super::recipient::Recipients;
+use super::recipient::{Recipients, version};
 use super::{cbc, chacha};
 use crate::algorithm::Cipher;
 use crate::algorithm_id::{AlgorithmId, oid};
@@ -70,14 +70,7 @@ impl Envelope {
         }
         reader.enter(&wrapper)?;
         reader.enter_universal(tag::SEQUENCE, "EnvelopedData")?;
-        let version = element(reader, "version")?;
-        let version = single(&version, id::INTEGER, "version")?.content;
-        if !matches!(
-            (authenticated, version),
-            (true, [0]) | (false, [0 | 2 | 3 | 4])
-        ) {
-            return Err(Error::malformed("a version that is not defined"));
-        }
+        version(&mut Cursor::new(&element(reader, "version")?))?;
         let mut certificates = Certificates::new(opener);
         if let Some(header) = reader.peek()?
             && header.is_context(0)

@@ -5,12 +5,12 @@ use der::asn1::ObjectIdentifier;
 use zeroize::Zeroizing;
 
 use super::kdf::{HKDF_SHA256, Kdf};
-use super::recipient::{issuer_and_serial, wrap_of, wrapped_key};
+use super::recipient::{issuer_and_serial, version, wrap_of, wrapped_key};
 use super::{address, wrap};
 use crate::algorithm::{DigestAlgorithm, KeyWrap};
 use crate::algorithm_id::{AlgorithmId, encode, oid};
-use crate::ber::{Cursor, Tlv, constructed, id, single, tlv};
-use crate::cert::{Certificate, MlKem};
+use crate::ber::{Cursor, constructed, id, single, tlv};
+use crate::cert::{Certificate, KeyType, MlKem};
 use crate::error::{Error, Result};
 use crate::key::RecipientId;
 use crate::profile::{KeyProtection, Profile};
@@ -20,17 +20,10 @@ const ORI_KEM: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1
 /// User keying material, bytes.
 const UKM: usize = 4096;
 
-/// What a KEMRecipientInfo says.
-pub(super) struct KemRecipient {
-    pub(super) recipient: RecipientId,
-    pub(super) kem: ObjectIdentifier,
-    /// or why that cannot be followed, which matters only to whom it is meant for
-    pub(super) encapsulated: Result<Encapsulated>,
-}
-
 /// A content-encryption key behind an encapsulated secret.
 #[derive(Clone)]
 pub(super) struct Encapsulated {
+    kem: ObjectIdentifier,
     pub(super) ciphertext: Vec<u8>,
     pub(super) kdf: Kdf,
     pub(super) wrap: KeyWrap,
@@ -40,6 +33,25 @@ pub(super) struct Encapsulated {
 }
 
 impl Encapsulated {
+    /// Whether a key of this kind can open it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn is_for(&self, key_type: KeyType) -> Result<()> {
+        match key_type {
+            KeyType::MlKem(set) if set.oid() != self.kem => {}
+            KeyType::MlKem(set) if set.ciphertext_len() != self.ciphertext.len() => {
+                return Err(Error::malformed("an ML-KEM ciphertext of the wrong length"));
+            }
+            KeyType::MlKem(_) => return Ok(()),
+            _ => {}
+        }
+        Err(Error::UnsupportedAlgorithm(format!(
+            "key encapsulation {} with a key of type {key_type}",
+            self.kem
+        )))
+    }
+
     /// The content-encryption key; `None` if it is not one under this secret.
     pub(super) fn unwrap(&self, secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let kek = self
@@ -49,8 +61,9 @@ impl Encapsulated {
     }
 }
 
-/// OtherRecipientInfo in its `[4]`; `None` for other kinds than KEM.
-pub(super) fn parse(element: &[u8]) -> Result<Option<KemRecipient>> {
+/// Whom an OtherRecipientInfo (in its `[4]`) means, and what it has for them or why that cannot be followed, which matters to nobody
+/// else. `None` for other kinds than KEM.
+pub(super) fn parse(element: &[u8]) -> Result<Option<(RecipientId, Result<Encapsulated>)>> {
     let content = single(element, id::context_constructed(4), "OtherRecipientInfo")?.content;
     let mut other = Cursor::new(content);
     if oid(other.expect(id::OID, "oriType")?.content)? != ORI_KEM {
@@ -58,80 +71,55 @@ pub(super) fn parse(element: &[u8]) -> Result<Option<KemRecipient>> {
     }
     let mut cursor = Cursor::new(other.expect(id::SEQUENCE, "KEMRecipientInfo")?.content);
     other.end("an OtherRecipientInfo")?;
-    if cursor.expect(id::INTEGER, "version")?.content != [0] {
-        return Err(Error::malformed(
-            "a KEMRecipientInfo whose version is not 0",
-        ));
-    }
+    version(&mut cursor)?;
     let recipient = match cursor.next()? {
         Some(name) if name.id == id::SEQUENCE => issuer_and_serial(name)?,
         Some(ski) if ski.id == id::context(0) => RecipientId::Ski(ski.content.to_vec()),
         _ => return Err(Error::malformed("a KEMRecipientInfo without a recipient")),
     };
-    let kem = AlgorithmId::parse(cursor.expect(id::SEQUENCE, "kem")?.content)?;
-    let ciphertext = cursor.expect(id::OCTET_STRING, "kemct")?.content;
-    let kdf = cursor.expect(id::SEQUENCE, "kdf")?;
-    let kek_length = cursor.expect(id::INTEGER, "kekLength")?;
-    let ukm = cursor.optional(id::context_constructed(0))?;
-    let wrap_id = cursor.expect(id::SEQUENCE, "wrap")?;
-    let encrypted_key = wrapped_key(&mut cursor)?;
-    cursor.end("a KEMRecipientInfo")?;
-
-    let fields = Fields {
-        kdf,
-        kek_length,
-        ukm,
-        wrap: wrap_id,
-    };
-    let encapsulated = if kem.is_plain() {
-        fields.encapsulated(ciphertext, encrypted_key)
-    } else {
-        Err(Error::malformed("a key encapsulation with parameters"))
-    };
-    Ok(Some(KemRecipient {
-        recipient,
-        kem: kem.oid,
-        encapsulated,
-    }))
+    Ok(Some((recipient, encapsulated(cursor))))
 }
 
-/// What leads from the secret to the key-encryption key.
-struct Fields<'a> {
-    kdf: Tlv<'a>,
-    kek_length: Tlv<'a>,
-    ukm: Option<Tlv<'a>>,
-    wrap: Tlv<'a>,
-}
+/// The fields of a KEMRecipientInfo after its recipient.
+fn encapsulated(mut fields: Cursor<'_>) -> Result<Encapsulated> {
+    let kem = AlgorithmId::parse(fields.expect(id::SEQUENCE, "kem")?.content)?;
+    let ciphertext = fields.expect(id::OCTET_STRING, "kemct")?.content;
+    let kdf = AlgorithmId::parse(fields.expect(id::SEQUENCE, "kdf")?.content)?;
+    let kek_length = fields.expect(id::INTEGER, "kekLength")?;
+    let ukm = fields.optional(id::context_constructed(0))?;
+    let wrap_id = fields.expect(id::SEQUENCE, "wrap")?;
+    let encrypted_key = wrapped_key(&mut fields)?;
+    fields.end("a KEMRecipientInfo")?;
 
-impl Fields<'_> {
-    fn encapsulated(&self, ciphertext: &[u8], encrypted_key: Vec<u8>) -> Result<Encapsulated> {
-        if let Some(ukm) = self.ukm
-            && single(ukm.content, id::OCTET_STRING, "ukm")?.content.len() > UKM
-        {
-            return Err(Error::LimitExceeded {
-                what: "bytes of user keying material",
-                limit: UKM as u64,
-            });
-        }
-        let kdf = AlgorithmId::parse(self.kdf.content)?;
-        if !kdf.is_plain() {
-            return Err(Error::malformed("a key derivation with parameters"));
-        }
-        let function = Kdf::from_oid(&kdf.oid)
-            .ok_or_else(|| Error::UnsupportedAlgorithm(format!("key derivation {}", kdf.oid)))?;
-        let wrap = wrap_of(&AlgorithmId::parse(self.wrap.content)?)?;
-        if small(self.kek_length.content) != wrap.key_len() as u64 {
-            return Err(Error::malformed("a kekLength that is not its key wrap's"));
-        }
-        let ukm = self.ukm.map(|ukm| ukm.whole).unwrap_or_default();
-        Ok(Encapsulated {
-            ciphertext: ciphertext.to_vec(),
-            kdf: function,
-            wrap,
-            info: constructed(id::SEQUENCE, &[self.wrap.whole, self.kek_length.whole, ukm]),
-            encrypted_key,
-        })
+    if !kem.is_plain() {
+        return Err(Error::malformed("a key encapsulation with parameters"));
     }
+    if let Some(ukm) = ukm
+        && single(ukm.content, id::OCTET_STRING, "ukm")?.content.len() > UKM
+    {
+        return Err(Error::LimitExceeded {
+            what: "bytes of user keying material",
+            limit: UKM as u64,
+        });
+    }
+    if !kdf.is_plain() {
+        return Err(Error::malformed("a key derivation with parameters"));
+    }
+    let function = Kdf::from_oid(&kdf.oid)
+        .ok_or_else(|| Error::UnsupportedAlgorithm(format!("key derivation {}", kdf.oid)))?;
+    let wrap = wrap_of(&AlgorithmId::parse(wrap_id.content)?)?;
+    if small(kek_length.content) != wrap.key_len() as u64 {
+        return Err(Error::malformed("a kekLength that is not its key wrap's"));
+    }
+    let ukm = ukm.map(|ukm| ukm.whole).unwrap_or_default();
+    Ok(Encapsulated {
+        kem: kem.oid,
+        ciphertext: ciphertext.to_vec(),
+        kdf: function,
+        wrap,
+        info: constructed(id::SEQUENCE, &[wrap_id.whole, kek_length.whole, ukm]),
+        encrypted_key,
+    })
 }
 
 /// A one-byte INTEGER; key lengths are no longer.

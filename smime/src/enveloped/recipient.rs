@@ -29,13 +29,18 @@ const UKM: usize = 4096;
 const CANDIDATES: usize = 8;
 
 /// All recipients of a message.
+///
+/// Whoever is not ours is none of our business: what is odd about somebody else's RecipientInfo, in BER that is well-formed, is
+/// passed over. What versions say the fields say as well, so they are not looked at.
 #[derive(Default)]
 pub(super) struct Recipients {
     pub(super) count: u32,
     /// in the order of the message
     candidates: Vec<Candidate>,
     /// why a recipient that is ours cannot be used
-    unsupported: Option<String>,
+    trouble: Option<Error>,
+    /// why it cannot be said who is meant
+    odd: Option<Error>,
     /// there are recipients by certificate
     by_certificate: bool,
     /// there are recipients by password
@@ -66,7 +71,11 @@ impl Recipients {
                     all.by_shared_key |= kind == 2;
                     reader.skip(&header)?;
                 }
-                _ => return Err(Error::malformed("a RecipientInfo of no known kind")),
+                _ => {
+                    all.count_one()?;
+                    all.odd(Error::malformed("a RecipientInfo of no known kind"));
+                    reader.skip(&header)?;
+                }
             }
         }
         reader.leave()?;
@@ -84,19 +93,18 @@ impl Recipients {
         if !self.candidates.is_empty() {
             return Ok(self.candidates);
         }
-        Err(match self.unsupported {
-            Some(what) => Error::UnsupportedAlgorithm(what),
-            None if self.by_certificate => Error::NoRecipientMatch,
-            None if self.by_password => Error::UnsupportedAlgorithm(
-                "the message is encrypted with a password, not to a certificate".to_owned(),
-            ),
-            None if self.by_shared_key => Error::UnsupportedAlgorithm(
-                "the message is encrypted with a shared secret key, not to a certificate"
-                    .to_owned(),
-            ),
-            None => {
-                Error::UnsupportedAlgorithm("recipients of kinds that are not known".to_owned())
+        let unsupported = |what: &str| Error::UnsupportedAlgorithm(what.to_owned());
+        Err(match (self.trouble, self.odd) {
+            (Some(trouble), _) => trouble,
+            _ if self.by_certificate => Error::NoRecipientMatch,
+            _ if self.by_password => {
+                unsupported("the message is encrypted with a password, not to a certificate")
             }
+            _ if self.by_shared_key => unsupported(
+                "the message is encrypted with a shared secret key, not to a certificate",
+            ),
+            (None, Some(odd)) => odd,
+            (None, None) => unsupported("recipients of kinds that are not known"),
         })
     }
 
@@ -121,6 +129,15 @@ impl Recipients {
         }
     }
 
+    /// A recipient that is ours and cannot be used. The first reason is told, if there is no other of ours.
+    fn trouble(&mut self, why: Error) {
+        self.trouble.get_or_insert(why);
+    }
+
+    fn odd(&mut self, why: Error) {
+        self.odd.get_or_insert(why);
+    }
+
     /// KeyTransRecipientInfo (RFC 5652 §6.2.1).
     fn transport<R: Read>(
         &mut self,
@@ -129,53 +146,19 @@ impl Recipients {
         certificates: &Certificates<'_>,
     ) -> Result<()> {
         self.count_one()?;
-        self.by_certificate = true;
         let element = reader.element(header, ELEMENT)?;
-        let content = single(&element, id::SEQUENCE, "KeyTransRecipientInfo")?.content;
-        let mut cursor = Cursor::new(content);
-        let version = cursor.expect(id::INTEGER, "version")?.content;
-        let recipient = match cursor.next()? {
-            Some(
-                name @ Tlv {
-                    id: id::SEQUENCE, ..
-                },
-            ) if version == [0] => issuer_and_serial(name)?,
-            Some(ski) if ski.id == id::context(0) && version == [2] => {
-                RecipientId::Ski(ski.content.to_vec())
-            }
-            _ => {
-                return Err(Error::malformed(
-                    "a KeyTransRecipientInfo whose version and identifier do not agree",
-                ));
+        let (recipient, fields) = match transport_recipient(&element) {
+            Ok(found) => found,
+            Err(why) => {
+                self.odd(why);
+                return Ok(());
             }
         };
-        let algorithm = AlgorithmId::parse(
-            cursor
-                .expect(id::SEQUENCE, "keyEncryptionAlgorithm")?
-                .content,
-        )?;
-        let encrypted_key = wrapped_key(&mut cursor)?;
-        cursor.end("a KeyTransRecipientInfo")?;
-
+        self.by_certificate = true;
         for certificate in certificates.ours(&recipient) {
-            if !matches!(certificate.key_type(), KeyType::Rsa(_)) {
-                self.unsupported = Some(format!(
-                    "{} with a key of type {}",
-                    algorithm.oid,
-                    certificate.key_type()
-                ));
-                continue;
-            }
-            match rsa_padding(&algorithm) {
-                Ok(padding) => self.keep(
-                    certificate,
-                    Opening::Rsa {
-                        padding,
-                        encrypted_key: encrypted_key.clone(),
-                    },
-                ),
-                Err(Error::UnsupportedAlgorithm(what)) => self.unsupported = Some(what),
-                Err(other) => return Err(other),
+            match transport_opening(fields, certificate.key_type()) {
+                Ok(opening) => self.keep(certificate, opening),
+                Err(why) => self.trouble(why),
             }
         }
         Ok(())
@@ -189,31 +172,27 @@ impl Recipients {
         certificates: &Certificates<'_>,
     ) -> Result<()> {
         self.count_one()?;
-        let Some(recipient) = kem::parse(&reader.element(header, ELEMENT)?)? else {
-            return Ok(());
+        let (recipient, encapsulated) = match kem::parse(&reader.element(header, ELEMENT)?) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(()),
+            Err(why) => {
+                self.odd(why);
+                return Ok(());
+            }
         };
         self.by_certificate = true;
-        for certificate in certificates.ours(&recipient.recipient) {
-            let set = match certificate.key_type() {
-                KeyType::MlKem(set) if set.oid() == recipient.kem => set,
-                other => {
-                    self.unsupported = Some(format!(
-                        "key encapsulation {} with a key of type {other}",
-                        recipient.kem
-                    ));
-                    continue;
+        let ours = certificates.ours(&recipient);
+        match encapsulated {
+            Ok(encapsulated) => {
+                for certificate in ours {
+                    match encapsulated.is_for(certificate.key_type()) {
+                        Ok(()) => self.keep(certificate, Opening::Kem(encapsulated.clone())),
+                        Err(why) => self.trouble(why),
+                    }
                 }
-            };
-            match &recipient.encapsulated {
-                Ok(encapsulated) if encapsulated.ciphertext.len() != set.ciphertext_len() => {
-                    return Err(Error::malformed("an ML-KEM ciphertext of the wrong length"));
-                }
-                Ok(encapsulated) => {
-                    self.keep(certificate, Opening::Kem(encapsulated.clone()));
-                }
-                Err(Error::UnsupportedAlgorithm(what)) => self.unsupported = Some(what.clone()),
-                Err(_) => return recipient.encapsulated.map(|_| ()),
             }
+            Err(why) if !ours.is_empty() => self.trouble(why),
+            Err(_) => {}
         }
         Ok(())
     }
@@ -225,75 +204,165 @@ impl Recipients {
         header: &Header,
         certificates: &Certificates<'_>,
     ) -> Result<()> {
-        self.by_certificate = true;
+        let (counted, kept) = (self.count, self.candidates.len());
         reader.enter(header)?;
-        let version = reader.expect("version")?;
-        if reader.element(&version, ELEMENT)? != [id::INTEGER, 1, 3] {
-            return Err(Error::malformed(
-                "a KeyAgreeRecipientInfo whose version is not 3",
+        if let Some(terms) = Terms::read(reader)?
+            && let Some(keys) = reader.peek()?
+            && keys.is_universal(tag::SEQUENCE)
+        {
+            self.agreed(reader, &terms, certificates)?;
+        }
+        let mut more = false;
+        while let Some(field) = reader.next()? {
+            reader.skip(&field)?;
+            more = true;
+        }
+        reader.leave()?;
+        if self.count == counted {
+            self.count_one()?;
+            self.odd(Error::malformed(
+                "a KeyAgreeRecipientInfo without recipients",
+            ));
+        } else if more && self.candidates.len() > kept {
+            self.candidates.truncate(kept);
+            self.trouble(Error::malformed(
+                "a KeyAgreeRecipientInfo with more than its fields",
             ));
         }
-        let originator = element(reader, "originator")?;
-        let mut ukm = None;
-        if reader.peek()?.is_some_and(|h| h.is_context(1)) {
-            ukm = Some(user_keying_material(&element(reader, "ukm")?)?);
-        }
-        let algorithm = element(reader, "keyEncryptionAlgorithm")?;
+        Ok(())
+    }
 
+    /// RecipientEncryptedKeys.
+    fn agreed<R: Read>(
+        &mut self,
+        reader: &mut Reader<R>,
+        terms: &Terms,
+        certificates: &Certificates<'_>,
+    ) -> Result<()> {
         let mut parsed: Option<Arc<Agreement>> = None;
-        let mut named = 0u32;
         reader.enter_universal(tag::SEQUENCE, "RecipientEncryptedKeys")?;
         while let Some(header) = reader.next()? {
             self.count_one()?;
-            named = named.saturating_add(1);
             let element = reader.element(&header, ELEMENT)?;
-            let (recipient, encrypted_key) = encrypted_key(&element)?;
-            for certificate in certificates.ours(&recipient) {
-                let key_type = certificate.key_type();
-                if !matches!(key_type, KeyType::Ec(_) | KeyType::X25519) {
-                    self.unsupported = Some(format!("key agreement with a key of type {key_type}"));
+            let (recipient, fields) = match agreement_recipient(&element) {
+                Ok(found) => found,
+                Err(why) => {
+                    self.odd(why);
                     continue;
                 }
-                let agreement = match &parsed {
-                    Some(agreement) => agreement.clone(),
-                    None => match Originator::parse(&originator, key_type, certificates).and_then(
-                        |originator| {
-                            Ok(Agreement {
-                                originator,
-                                scheme: parse_scheme(ukm.clone(), &algorithm)?,
-                            })
-                        },
-                    ) {
-                        Ok(agreement) => parsed.insert(Arc::new(agreement)).clone(),
-                        Err(Error::UnsupportedAlgorithm(what)) => {
-                            self.unsupported = Some(what);
-                            continue;
-                        }
-                        Err(other) => return Err(other),
-                    },
-                };
-                self.keep(
-                    certificate,
-                    Opening::Ecdh {
-                        agreement,
-                        encrypted_key: encrypted_key.clone(),
-                    },
-                );
+            };
+            self.by_certificate = true;
+            for certificate in certificates.ours(&recipient) {
+                let key_type = certificate.key_type();
+                let agreement = agrees(key_type).and_then(|()| match &parsed {
+                    Some(agreement) => Ok(agreement.clone()),
+                    None => terms.parse(key_type, certificates).map(Arc::new),
+                });
+                let opening = agreement.and_then(|agreement| {
+                    let agreement = parsed.insert(agreement).clone();
+                    agreement_opening(agreement, fields)
+                });
+                match opening {
+                    Ok(opening) => self.keep(certificate, opening),
+                    Err(why) => self.trouble(why),
+                }
             }
-        }
-        reader.leave()?;
-        if named == 0 {
-            return Err(Error::malformed(
-                "a KeyAgreeRecipientInfo without recipients",
-            ));
         }
         reader.leave()
     }
 }
 
-fn element<R: Read>(reader: &mut Reader<R>, what: &'static str) -> Result<Vec<u8>> {
-    let header = reader.expect(what)?;
-    reader.element(&header, ELEMENT)
+/// What a key agreement says before its recipients, not looked into: that is done for who is ours.
+struct Terms {
+    originator: Vec<u8>,
+    ukm: Option<Vec<u8>>,
+    algorithm: Vec<u8>,
+}
+
+impl Terms {
+    /// `None` where there is something else; it is left to be read.
+    fn read<R: Read>(reader: &mut Reader<R>) -> Result<Option<Self>> {
+        let version = field(reader, |h| h.is_universal(tag::INTEGER))?;
+        if version.is_none_or(|element| self::version(&mut Cursor::new(&element)).is_err()) {
+            return Ok(None);
+        }
+        let Some(originator) = field(reader, |h| h.is_context(0))? else {
+            return Ok(None);
+        };
+        let ukm = field(reader, |h| h.is_context(1))?;
+        let algorithm = field(reader, |h| h.is_universal(tag::SEQUENCE))?;
+        Ok(algorithm.map(|algorithm| Terms {
+            originator,
+            ukm,
+            algorithm,
+        }))
+    }
+
+    /// For a recipient with a key of this kind.
+    fn parse(&self, key_type: KeyType, certificates: &Certificates<'_>) -> Result<Agreement> {
+        let ukm = self.ukm.as_deref().map(user_keying_material).transpose()?;
+        Ok(Agreement {
+            originator: Originator::parse(&self.originator, key_type, certificates)?,
+            scheme: parse_scheme(ukm, &self.algorithm)?,
+        })
+    }
+}
+
+/// The next element, if it is the one that is looked for.
+fn field<R: Read>(
+    reader: &mut Reader<R>,
+    is_it: impl Fn(&Header) -> bool,
+) -> Result<Option<Vec<u8>>> {
+    match reader.peek()? {
+        Some(header) if is_it(&header) => {
+            reader.next()?;
+            reader.element(&header, ELEMENT).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Whom a KeyTransRecipientInfo means, and its fields after that.
+fn transport_recipient(element: &[u8]) -> Result<(RecipientId, Cursor<'_>)> {
+    let mut cursor = Cursor::new(single(element, id::SEQUENCE, "KeyTransRecipientInfo")?.content);
+    version(&mut cursor)?;
+    let recipient = match cursor.next()? {
+        Some(name) if name.id == id::SEQUENCE => issuer_and_serial(name)?,
+        Some(ski) if ski.id == id::context(0) => RecipientId::Ski(ski.content.to_vec()),
+        _ => {
+            return Err(Error::malformed(
+                "a KeyTransRecipientInfo without a recipient",
+            ));
+        }
+    };
+    Ok((recipient, cursor))
+}
+
+fn transport_opening(mut fields: Cursor<'_>, key_type: KeyType) -> Result<Opening> {
+    let algorithm = fields
+        .expect(id::SEQUENCE, "keyEncryptionAlgorithm")?
+        .content;
+    let algorithm = AlgorithmId::parse(algorithm)?;
+    let encrypted_key = wrapped_key(&mut fields)?;
+    fields.end("a KeyTransRecipientInfo")?;
+    if !matches!(key_type, KeyType::Rsa(_)) {
+        return Err(Error::UnsupportedAlgorithm(format!(
+            "{} with a key of type {key_type}",
+            algorithm.oid
+        )));
+    }
+    Ok(Opening::Rsa {
+        padding: rsa_padding(&algorithm)?,
+        encrypted_key,
+    })
+}
+
+/// An INTEGER; which, is said by what follows.
+pub(super) fn version(cursor: &mut Cursor<'_>) -> Result<()> {
+    if cursor.expect(id::INTEGER, "version")?.content.is_empty() {
+        return Err(Error::malformed("a version without a number"));
+    }
+    Ok(())
 }
 
 /// IssuerAndSerialNumber (RFC 5652 §10.2.4).
@@ -316,23 +385,16 @@ pub(super) fn wrapped_key(cursor: &mut Cursor<'_>) -> Result<Vec<u8>> {
     Ok(key.to_vec())
 }
 
-/// RecipientEncryptedKey.
-fn encrypted_key(element: &[u8]) -> Result<(RecipientId, Vec<u8>)> {
+/// Whom a RecipientEncryptedKey means, and its fields after that.
+fn agreement_recipient(element: &[u8]) -> Result<(RecipientId, Cursor<'_>)> {
     let mut cursor = Cursor::new(single(element, id::SEQUENCE, "RecipientEncryptedKey")?.content);
     let recipient = match cursor.next()? {
-        Some(
-            name @ Tlv {
-                id: id::SEQUENCE, ..
-            },
-        ) => issuer_and_serial(name)?,
+        Some(name) if name.id == id::SEQUENCE => issuer_and_serial(name)?,
         Some(key) if key.id == id::context_constructed(0) => {
             // RecipientKeyIdentifier; a date and other attributes may follow
             let mut key = Cursor::new(key.content);
-            RecipientId::Ski(
-                key.expect(id::OCTET_STRING, "subjectKeyIdentifier")?
-                    .content
-                    .to_vec(),
-            )
+            let ski = key.expect(id::OCTET_STRING, "subjectKeyIdentifier")?;
+            RecipientId::Ski(ski.content.to_vec())
         }
         _ => {
             return Err(Error::malformed(
@@ -340,9 +402,25 @@ fn encrypted_key(element: &[u8]) -> Result<(RecipientId, Vec<u8>)> {
             ));
         }
     };
-    let key = wrapped_key(&mut cursor)?;
-    cursor.end("a RecipientEncryptedKey")?;
-    Ok((recipient, key))
+    Ok((recipient, cursor))
+}
+
+fn agrees(key_type: KeyType) -> Result<()> {
+    match key_type {
+        KeyType::Ec(_) | KeyType::X25519 => Ok(()),
+        other => Err(Error::UnsupportedAlgorithm(format!(
+            "key agreement with a key of type {other}"
+        ))),
+    }
+}
+
+fn agreement_opening(agreement: Arc<Agreement>, mut fields: Cursor<'_>) -> Result<Opening> {
+    let encrypted_key = wrapped_key(&mut fields)?;
+    fields.end("a RecipientEncryptedKey")?;
+    Ok(Opening::Ecdh {
+        agreement,
+        encrypted_key,
+    })
 }
 
 fn rsa_padding(algorithm: &AlgorithmId<'_>) -> Result<RsaPadding> {

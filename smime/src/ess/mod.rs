@@ -3,7 +3,6 @@
 //! Here are the attributes' types, read strictly and written in DER, and the rules that need no key. Attributes come from
 //! signatures that hold: RFC 2634 §2.3 and §3.2 forbid to act on others. Must not judge certificates.
 
-use der::Decode;
 use der::asn1::ObjectIdentifier;
 
 use crate::algorithm_id::oid;
@@ -22,7 +21,7 @@ mod tests;
 pub use check::{ReceiptMatch, check_receipt, read_receipt};
 pub use history::{EntityIdentifier, MlData, MlReceiptPolicy};
 pub use label::{SecurityCategory, SecurityLabel};
-pub use receipt::{ContentReference, ID_CT_RECEIPT, Receipt};
+pub use receipt::{ID_CT_RECEIPT, Receipt};
 pub use request::{ReceiptRequest, ReceiptsFrom, Refusal, Requested, requested};
 
 pub(crate) const RECEIPT_REQUEST: ObjectIdentifier = aa("1.2.840.113549.1.9.16.2.1");
@@ -70,8 +69,6 @@ pub struct Attributes {
     pub equivalent_labels: Vec<SecurityLabel>,
     /// The last one is the list that the message passed last; `Some` and empty never happens (SIZE (1..)).
     pub ml_expansion_history: Option<Vec<MlData>>,
-    pub content_reference: Option<ContentReference>,
-    pub content_identifier: Option<Vec<u8>>,
     pub msg_sig_digest: Option<Vec<u8>>,
     /// Names of those that are there but cannot be read, each with the reason.
     pub unreadable: Vec<(&'static str, String)>,
@@ -86,12 +83,8 @@ impl Attributes {
             let Ok((kind, values)) = split(&attribute) else {
                 continue;
             };
-            let name = match kind {
-                CONTENT_IDENTIFIER => "contentIdentifier",
-                other => match signed_only(&other) {
-                    Some(name) => name,
-                    None => continue,
-                },
+            let Some(name) = signed_only(&kind) else {
+                continue;
             };
             if let Err(error) = only_value(values).and_then(|value| all.take(&kind, value)) {
                 all.unreadable.push((name, error.to_string()));
@@ -121,11 +114,7 @@ impl Attributes {
                 self.ml_expansion_history = Some(history::parse(value.whole)?);
             }
             MSG_SIG_DIGEST => self.msg_sig_digest = Some(octets(value)?),
-            CONTENT_IDENTIFIER => self.content_identifier = Some(octets(value)?),
             EQUIVALENT_LABELS => self.equivalent_labels = label::equivalents(value.whole)?,
-            CONTENT_REFERENCE => {
-                self.content_reference = Some(ContentReference::from_der(value.whole)?);
-            }
             _ => {}
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Receipt (RFC 2634 §2.8): the content of a signed receipt; and contentReference (§2.11), which is nearly the same.
+//! Receipt (RFC 2634 §2.8): the content of a signed receipt.
 
 use der::asn1::{ObjectIdentifier, OctetString};
 use der::{Decode, Encode, Sequence};
@@ -18,14 +18,6 @@ pub struct Receipt {
     /// as the request named it
     pub signed_content_identifier: OctetString,
     /// the signature value of the SignerInfo that asked
-    pub originator_signature_value: OctetString,
-}
-
-/// Ties one message to another (RFC 2634 §2.11).
-#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
-pub struct ContentReference {
-    pub content_type: ObjectIdentifier,
-    pub signed_content_identifier: OctetString,
     pub originator_signature_value: OctetString,
 }
 

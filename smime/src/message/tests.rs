@@ -1,13 +1,15 @@
 //! Layers that need no private key; encrypted ones are in `tests/tests/layers.rs`, with real keys.
 
-use super::{Opened, Opener, open};
+use super::{Opened, Opener, open, type_name};
+use crate::ber::{constructed, id, tlv};
 use crate::compressed::{CompressOptions, compress};
+use crate::content::ID_DATA;
 use crate::error::Error;
 use crate::io::MemoryInput;
-use crate::limits::{LAYERS, SIGNED_PARTS};
+use crate::limits::{HEADERS, LAYERS, SIGNED_PARTS};
 use crate::mime::Form;
 use crate::signed::testkit::{Kind, Person, options};
-use crate::signed::{SignForm, SignatureState, sign};
+use crate::signed::{SignForm, SignOptions, SignatureState, sign};
 
 const LETTER: &str = "From: alice@example.org\r\nTo: bob@example.org\r\nSubject: hello\r\n";
 const BODY: &[u8] = b"Content-Type: text/plain\r\n\r\nhello\r\n";
@@ -127,6 +129,136 @@ fn another_from_inside_is_a_contradiction() {
             "{from}"
         );
     }
+}
+
+#[test]
+fn the_from_inside_is_judged_like_the_one_outside() {
+    let outside = "From: Alice@Example.org\r\n";
+    for (outer, inner, fine) in [
+        (outside, "From: alice@example.org\r\n", true),
+        ("", "From: alice@example.org\r\n", true),
+        (
+            outside,
+            "From: \"ceo@corp.example\" <alice@example.org>\r\n",
+            false,
+        ),
+        (
+            outside,
+            "From: alice@example.org\r\nFrom: alice@example.org\r\n",
+            false,
+        ),
+        ("", "From: alice@example.org, ceo@corp.example\r\n", false),
+    ] {
+        let inner = format!("{inner}Content-Type: text/plain\r\n\r\nhello\r\n");
+        for form in [SignForm::Clear, SignForm::Opaque] {
+            let message = [outer.as_bytes(), &signed(inner.as_bytes(), form)].concat();
+            let (opened, _) = opened(&message);
+            let outcome = opened.deciding().unwrap();
+            assert_eq!(outcome.contradictions.is_empty(), fine, "{outer}{inner}");
+            assert_eq!(outcome.from.len(), if inner.contains(',') { 2 } else { 1 });
+        }
+    }
+}
+
+#[test]
+fn a_from_behind_a_line_that_is_no_field_is_a_contradiction() {
+    let body = signed(BODY, SignForm::Clear);
+    let body = String::from_utf8(body).unwrap();
+    let (head, rest) = body.split_once("\r\n\r\n").unwrap();
+    for (before, behind, fine) in [
+        (
+            "From: alice@example.org\r\n",
+            "x\r\nFrom: ceo@corp.example\r\n",
+            false,
+        ),
+        ("", "x\r\nfrom : ceo@corp.example\r\n", false),
+        ("", "x\r\ny\r\nSubject: z\r\n", false),
+        ("From: alice@example.org\r\n", "x\r\nX-Other: y\r\n", true),
+        (
+            "From: alice@example.org\r\n",
+            ">From x\r\nTo: bob@example.org\r\n",
+            true,
+        ),
+    ] {
+        let message = format!("{before}{head}\r\n{behind}\r\n{rest}");
+        let (mut found, mut input) = opened(message.as_bytes());
+        let contradictions = found.deciding().unwrap().contradictions.clone();
+        assert_eq!(
+            contradictions.is_empty(),
+            fine,
+            "{behind}: {contradictions:?}"
+        );
+        let letter = letter(&mut found, &mut input);
+        assert!(!letter.contains("ceo@"), "{letter}");
+    }
+}
+
+/// Zeros compressed twice are small, and each layer alone keeps to its ratio.
+#[test]
+fn compressed_layers_are_bounded_together() {
+    let text = |len: usize| [BODY, &b"hello\r\n".repeat(len / 7)].concat();
+    let (mut fine, mut input) = opened(&compressed(&compressed(&text(900 << 10))));
+    assert_eq!(kinds(&fine), ["compressed", "compressed"]);
+    assert!(fine.stopped.is_none());
+    assert_eq!(inside(&mut fine, &mut input).len(), text(900 << 10).len());
+    // our own compressing keeps to the ratio: a mebibyte at most, and far less the next time
+    let (bomb, _) = opened(&compressed(&compressed(&compressed(&text(18 << 20)))));
+    assert_eq!(kinds(&bomb), ["compressed"; 3], "{:?}", bomb.stopped);
+    assert!(matches!(
+        bomb.stopped,
+        Some(Error::LimitExceeded { limit: 100, .. })
+    ));
+}
+
+#[test]
+fn content_of_another_type_is_no_layer() {
+    let data = tlv(id::OCTET_STRING, b"hello");
+    let data = constructed(
+        id::SEQUENCE,
+        &[
+            &tlv(id::OID, ID_DATA.as_bytes()),
+            &tlv(id::context_constructed(0), &data),
+        ],
+    );
+    let (found, _) = opened(&data);
+    assert!(found.layers.is_empty() && found.stopped.is_none());
+    assert_eq!(type_name(&found.foreign.unwrap()), "Data");
+    let entity = [
+        b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+            as &[u8],
+        &data,
+    ]
+    .concat();
+    let (found, _) = opened(&signed(&entity, SignForm::Opaque));
+    assert_eq!(found.deciding().unwrap().reservations.len(), 1);
+}
+
+/// A file may begin with any number of lines that look like header fields.
+#[test]
+fn a_file_that_looks_like_headers_is_one() {
+    let log = b"2026-01-01T00:00:00Z: started\r\n".repeat(2 * HEADERS / 31);
+    let person = Person::shared(Kind::P256);
+    let mut message = Vec::new();
+    let options = SignOptions {
+        format: Form::Der,
+        ..options(SignForm::Opaque)
+    };
+    sign(
+        &mut &log[..],
+        &mut message,
+        &person.certificate,
+        person,
+        &options,
+    )
+    .unwrap();
+    let (mut found, mut input) = opened(&message);
+    assert!(found.stopped.is_none());
+    let outcome = found.deciding().unwrap();
+    assert!(outcome.reservations.is_empty() && outcome.contradictions.is_empty());
+    assert_eq!(inside(&mut found, &mut input).len(), log.len());
+    // below a letter's headers it is a letter's content, and too long a section hides what follows it
+    let message = [LETTER.as_bytes(), &signed(&log, SignForm::Opaque)].concat();
+    assert!(opened(&message).0.stopped.is_some());
 }
 
 #[test]

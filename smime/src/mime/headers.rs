@@ -12,7 +12,20 @@ use crate::limits::HEADERS;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     fields: Vec<(String, String)>,
+    torn: bool,
 }
+
+/// What tells a letter from a body part.
+const OF_A_LETTER: [&str; 8] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Subject",
+    "Date",
+    "Message-ID",
+];
 
 /// A parsed Content-Type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,17 +121,13 @@ impl Headers {
 
     /// Whether these are a letter's headers, and not those of a body part.
     pub fn are_of_a_letter(&self) -> bool {
-        const FIELDS: [&str; 8] = [
-            "From",
-            "Sender",
-            "Reply-To",
-            "To",
-            "Cc",
-            "Subject",
-            "Date",
-            "Message-ID",
-        ];
-        FIELDS.iter().any(|name| self.count(name) > 0)
+        OF_A_LETTER.iter().any(|name| self.count(name) > 0)
+    }
+
+    /// The section ended in a line that is no field, and a letter's field stands behind it, before the first blank line: some
+    /// readers take that field for one of the letter's, others for text.
+    pub fn are_torn(&self) -> bool {
+        self.torn
     }
 
     /// Looks at the section that starts `from` bytes ahead. Gives it with the position of the body; `None` when the first line
@@ -128,6 +137,7 @@ impl Headers {
     /// [`Error::LimitExceeded`] beyond [`HEADERS`] bytes.
     pub(super) fn look(source: &mut Source<'_>, from: usize) -> Result<Option<(Headers, usize)>> {
         let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut torn = false;
         let mut at = from;
         loop {
             let line = line_ahead(source, at, from.saturating_add(HEADERS))?;
@@ -149,6 +159,7 @@ impl Headers {
             } else if fields.is_empty() {
                 return Ok(None);
             } else if !text.starts_with(b">From ") {
+                torn = goes_on(source, next, from.saturating_add(HEADERS))?;
                 break;
             }
             if next.saturating_sub(from) > HEADERS {
@@ -166,11 +177,33 @@ impl Headers {
             .into_iter()
             .map(|(name, value)| (name, text(value)))
             .collect();
-        Ok(Some((Headers { fields }, at)))
+        Ok(Some((Headers { fields, torn }, at)))
     }
 }
 
-/// The fields of a message's header section that `wanted` takes by their names, as they lie there.
+/// Whether a field of a letter stands `at` bytes ahead or later, before the first blank line and the limit.
+fn goes_on(source: &mut Source<'_>, mut at: usize, limit: usize) -> Result<bool> {
+    while at <= limit {
+        let line = line_ahead(source, at, limit)?;
+        let text = without_line_end(line);
+        if text.is_empty() {
+            return Ok(false);
+        }
+        let named = field(text).is_some_and(|(name, _)| {
+            OF_A_LETTER
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(&name))
+        });
+        if named {
+            return Ok(true);
+        }
+        at = at.saturating_add(line.len());
+    }
+    Ok(false)
+}
+
+/// The fields of a message's header section that `wanted` takes by their names, as they lie there. The section ends where
+/// [`Headers::look`] has it end.
 ///
 /// # Errors
 /// [`Error::LimitExceeded`] beyond [`HEADERS`] bytes, those of the input.
@@ -179,7 +212,7 @@ pub(crate) fn letter_fields(
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<u8>> {
     let mut source = Source::new(message);
-    let (mut all, mut at, mut taken) = (Vec::new(), 0usize, false);
+    let (mut all, mut at, mut taken, mut begun) = (Vec::new(), 0usize, false, false);
     loop {
         let line = line_ahead(&mut source, at, HEADERS)?;
         let text = without_line_end(line);
@@ -191,13 +224,13 @@ pub(crate) fn letter_fields(
         if continues && taken {
             all.extend_from_slice(line);
         } else if let Some((name, _)) = field(text).filter(|_| !continues) {
-            taken = wanted(&name);
+            (begun, taken) = (true, wanted(&name));
             if taken {
                 all.extend_from_slice(line);
             }
-        } else if text.is_empty() && (!all.is_empty() || line.is_empty()) {
+        } else if line.is_empty() || (begun && !continues && !text.starts_with(b">From ")) {
             return Ok(all);
-        } else {
+        } else if !begun {
             // a "From " line of a mailbox, blank lines before the first field
             taken = false;
         }

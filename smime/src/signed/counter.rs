@@ -97,16 +97,16 @@ impl Judging<'_> {
             start: signature.get(..START).unwrap_or(signature),
             whole: Some(&whole),
         };
-        let (state, certificate) = match covers(counter, attributes, &content) {
+        let (state, certificates) = match covers(counter, attributes, &content) {
             Ok((scheme, attributes)) => {
                 counter.check_signature(scheme, attributes.as_ref(), &content, &named)
             }
-            Err(state) => (state, named.first().copied()),
+            Err(state) => (state, named.first().copied().into_iter().collect()),
         };
         if let SignatureState::Invalid(why) = &state {
             self.warn(format!("a countersignature is invalid: {why}"));
         }
-        counter.outcome(state, certificate, time)
+        counter.outcome(state, certificates.first().copied(), time)
     }
 
     fn warn(&mut self, what: String) {

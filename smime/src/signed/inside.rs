@@ -4,8 +4,9 @@
 
 use crate::ber::Reader;
 use crate::content::{self, ID_AUTH_ENVELOPED_DATA, ID_ENVELOPED_DATA};
+use crate::error::Result;
 use crate::layer::Layer;
-use crate::mime::{Opened, Part, Parts, Structure, open};
+use crate::mime::{Headers, Opened, Part, Parts, Structure, open};
 
 /// How much of the content is looked at as a layer: all headers that an entity may have, and the beginning of what follows.
 pub(super) const LOOKED_AT: usize = crate::limits::HEADERS + 4096;
@@ -46,23 +47,24 @@ impl Look {
 
 /// Whether a part is ciphertext; one that cannot be told is taken for it.
 pub(crate) fn is_encrypted(part: &Part) -> bool {
-    !part.clear && !matches!(encrypted_layer(&part.start), Ok(None))
+    !part.clear && !matches!(entity(&part.start), Ok((_, None)))
 }
 
-/// The encrypted layer that an entity begins with, from its first [`LOOKED_AT`] bytes.
+/// The headers of an entity, and the encrypted layer that it is, from its first [`LOOKED_AT`] bytes.
 ///
 /// # Errors
-/// Why the entity's headers cannot be read, in words.
-pub(super) fn encrypted_layer(start: &[u8]) -> Result<Option<Layer>, String> {
-    let body = match open(Box::new(start)) {
-        Ok(Opened::Cms { body, .. }) => body,
-        Ok(_) => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+/// Why the entity's headers cannot be read.
+pub(super) fn entity(start: &[u8]) -> Result<(Headers, Option<Layer>)> {
+    let (headers, body) = match open(Box::new(start))? {
+        Opened::Cms { headers, body, .. } => (headers, body),
+        Opened::Signed(multipart) => return Ok((multipart.headers, None)),
+        Opened::Other { headers, .. } => return Ok((headers, None)),
     };
     // what is cut off by the end of `start` comes behind the content type
-    Ok(match content::enter(&mut Reader::new(body)) {
+    let layer = match content::enter(&mut Reader::new(body)) {
         Ok(ID_ENVELOPED_DATA) => Some(Layer::plain("enveloped")),
         Ok(ID_AUTH_ENVELOPED_DATA) => Some(Layer::plain("auth-enveloped")),
         _ => None,
-    })
+    };
+    Ok((headers, layer))
 }

@@ -93,6 +93,9 @@ pub struct SignResult {
     pub algorithm: &'static str,
     /// bytes of content that were signed
     pub content_len: u64,
+    /// A clear signature over text that is not 7bit (bytes above 127, NUL, lines above 998): a relay that makes it so breaks
+    /// the signature (RFC 8551 §3.1.3).
+    pub may_break: bool,
 }
 
 /// What the cryptography of one SignerInfo says.
@@ -112,6 +115,8 @@ pub struct SignerOutcome {
     pub state: SignatureState,
     /// `None`: the signer's certificate is neither in the message nor among the candidates.
     pub certificate: Option<Certificate>,
+    /// Certificates of the same key that the signer may mean as well, by which the signature is valid too.
+    pub alternatives: Vec<Certificate>,
     pub digest: Option<DigestAlgorithm>,
     /// `rsa-pkcs1`, `rsa-pss`, `ecdsa`, `ed25519`, `ml-dsa-65` …; else the OID
     pub algorithm: String,
@@ -141,9 +146,10 @@ pub struct VerifyOutcome {
     pub layers: Vec<Layer>,
     /// of the outermost entity; empty for bare CMS
     pub headers: Headers,
-    /// addresses of the From and Sender fields outside the signature
+    /// Of what was signed, where it has a From of its own that a reader may be shown (RFC 9788); empty elsewhere.
+    pub inner: Headers,
+    /// Addresses of the From outside the signature; where a received message has none there, of the one inside.
     pub from: Vec<String>,
-    pub sender: Vec<String>,
     /// In words: oddities that make the message as a whole not good, whatever its signatures say (several From fields,
     /// eContentType other than id-data, a signature part with content of its own …)
     pub contradictions: Vec<String>,

@@ -63,5 +63,6 @@ pub fn sign_receipt(
         digest: scheme.digest(),
         algorithm: scheme.name(),
         content_len: content.len() as u64,
+        may_break: false,
     })
 }

@@ -11,7 +11,7 @@ use crate::content::{ID_DATA, ID_SIGNED_DATA};
 use crate::error::{Error, Result};
 use crate::io::read_some;
 use crate::key::{KeyError, Signer, verify_message};
-use crate::mime::{CanonicalReader, CmsWriter, Form, MediaType};
+use crate::mime::{CanonicalReader, CmsWriter, Form, MediaType, SevenBit};
 
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
@@ -44,8 +44,9 @@ pub fn sign(
     } else {
         input
     };
+    let mut seven_bit = SevenBit::default();
     let content_len = match options.form {
-        SignForm::Clear => signing.clear(content, output)?,
+        SignForm::Clear => signing.clear(content, output, &mut seven_bit)?,
         SignForm::Opaque => signing.opaque(content, output)?,
         SignForm::Detached => signing.detached(content, output)?,
     };
@@ -55,6 +56,7 @@ pub fn sign(
         digest: scheme.digest(),
         algorithm: scheme.name(),
         content_len,
+        may_break: !seven_bit.holds(),
     })
 }
 
@@ -76,7 +78,12 @@ struct Signing<'a> {
 
 impl Signing<'_> {
     /// `multipart/signed` (RFC 8551 §3.5.3).
-    fn clear(&self, content: &mut dyn Read, output: &mut dyn Write) -> Result<u64> {
+    fn clear(
+        &self,
+        content: &mut dyn Read,
+        output: &mut dyn Write,
+        seven_bit: &mut SevenBit,
+    ) -> Result<u64> {
         if self.options.format != Form::Smime {
             return Err(Error::InvalidOption(
                 "a clear signature is a MIME message: it has no DER or PEM format (choose the form opaque or detached)".into(),
@@ -91,7 +98,10 @@ impl Signing<'_> {
             self.digest().micalg()
         );
         output.write_all(head.as_bytes())?;
-        let (digest, len) = self.hash(content, &mut |chunk| Ok(output.write_all(chunk)?))?;
+        let (digest, len) = self.hash(content, &mut |chunk| {
+            seven_bit.update(chunk);
+            Ok(output.write_all(chunk)?)
+        })?;
         output.write_all(format!("\r\n--{boundary}\r\n").as_bytes())?;
         let signed_data = self.signed_data(&self.encapsulated(None), &digest)?;
         let mut signature = CmsWriter::new(&mut *output, Form::Smime, MediaType::Signature, false)?;

@@ -93,13 +93,16 @@ impl<'a> SignerInfo<'a> {
             .as_ref()
             .and_then(|a| a.as_ref().ok())
             .and_then(|a| a.signing_time);
-        let (state, certificate) = match self.check_content(attributes, content) {
+        let (state, certificates) = match self.check_content(attributes, content) {
             Ok((scheme, attributes)) => {
                 self.check_signature(scheme, attributes.as_ref(), content, named)
             }
-            Err(state) => (state, named.first().copied()),
+            Err(state) => (state, named.first().copied().into_iter().collect()),
         };
-        self.outcome(state, certificate, signing_time)
+        SignerOutcome {
+            alternatives: certificates.iter().skip(1).copied().cloned().collect(),
+            ..self.outcome(state, certificates.first().copied(), signing_time)
+        }
     }
 
     pub(super) fn outcome(
@@ -120,6 +123,7 @@ impl<'a> SignerInfo<'a> {
             id: self.id.clone(),
             state,
             certificate: certificate.cloned(),
+            alternatives: Vec::new(),
             digest: self.digest(),
             algorithm: scheme::name(&self.algorithm.oid),
             signing_time,
@@ -200,14 +204,15 @@ impl<'a> SignerInfo<'a> {
         Ok((scheme, Some(attributes)))
     }
 
-    /// Tries every certificate that the SignerInfo may mean (RFC 8551 §2.6).
+    /// Tries every certificate that the SignerInfo may mean (RFC 8551 §2.6): gives those by which it is valid, else the first.
     pub(super) fn check_signature<'c>(
         &self,
         scheme: SignatureScheme,
         attributes: Option<&SignedAttributes<'_>>,
         content: &Content<'_>,
         named: &[&'c Certificate],
-    ) -> (SignatureState, Option<&'c Certificate>) {
+    ) -> (SignatureState, Vec<&'c Certificate>) {
+        let mut valid = Vec::new();
         let mut verdict = None;
         for &certificate in named {
             let state = if attributes.is_some_and(|a| !a.names(certificate)) {
@@ -216,14 +221,17 @@ impl<'a> SignerInfo<'a> {
                 self.check_with(scheme, content, certificate)
             };
             if state == SignatureState::Valid {
-                return (state, Some(certificate));
+                valid.push(certificate);
             }
-            verdict.get_or_insert((state, Some(certificate)));
+            verdict.get_or_insert((state, vec![certificate]));
+        }
+        if !valid.is_empty() {
+            return (SignatureState::Valid, valid);
         }
         verdict.unwrap_or_else(|| {
             (
                 SignatureState::Unsupported(self.missing_certificate()),
-                None,
+                Vec::new(),
             )
         })
     }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use der::asn1::ObjectIdentifier;
 
 use super::attributes::START;
-use super::inside::{Encrypted, LOOKED_AT, Look, encrypted_layer};
+use super::inside::{Encrypted, LOOKED_AT, Look, entity};
 use super::signed_data::{Rest, SignedDataReader};
 use super::signer::{Content, SignerInfo};
 use super::{SignatureState, SignerOutcome, VerifyOutcome, counter};
@@ -74,7 +74,7 @@ pub fn verify(
         Some(given) if !clear && !read.has_content => given,
         _ => &read.hashed,
     };
-    let (inside, encrypted) = (encrypted_layer(&shown.start), shown.encrypted);
+    let (inside, encrypted) = (entity(&shown.start), shown.encrypted);
     let judge = |hashed: &Hashed| judge_all(&signers, &named, &read, hashed);
     let (mut judged, content_len) = match given {
         Some(given) if clear || read.has_content => {
@@ -106,7 +106,7 @@ pub fn verify(
             "signed"
         })],
         from: read.headers.addresses("From"),
-        sender: read.headers.addresses("Sender"),
+        inner: Headers::default(),
         headers: read.headers,
         contradictions: ess.contradictions,
         reservations: ess.reservations,
@@ -120,13 +120,20 @@ pub fn verify(
         );
     }
     match inside {
-        Ok(None) => {}
-        Ok(Some(layer)) => {
-            outcome.layers.push(layer);
-            outcome.reservations.push(
-                "what was signed is ciphertext: decrypt it, and judge the message inside".into(),
-            );
+        Ok((headers, layer)) => {
+            if outcome.headers.count("From") > 0 && headers.count("From") > 0 {
+                outcome.inner = headers;
+            }
+            if let Some(layer) = layer {
+                outcome.layers.push(layer);
+                outcome.reservations.push(
+                    "what was signed is ciphertext: decrypt it, and judge the message inside"
+                        .into(),
+                );
+            }
         }
+        // a file may begin with anything
+        Err(Error::LimitExceeded { .. }) if outcome.headers.fields().is_empty() => {}
         Err(why) => outcome
             .reservations
             .push(format!("what was signed cannot be looked at ({why})")),
@@ -389,11 +396,16 @@ fn judge_all(
 }
 
 impl VerifyOutcome {
-    /// Judges as what a letter with these headers consists of, in the place of its own.
-    pub(crate) fn for_letter(&mut self, headers: &Headers) {
+    /// Judges as what a letter with these headers consists of, in the place of its own, with `inner` as the headers of what is
+    /// inside all layers.
+    pub(crate) fn for_letter(&mut self, headers: &Headers, inner: &Headers) {
         self.headers = headers.clone();
-        self.from = headers.addresses("From");
-        self.sender = headers.addresses("Sender");
+        self.inner = Headers::default();
+        if inner.count("From") > 0 {
+            self.inner = inner.clone();
+        }
+        let outside = self.headers.are_of_a_letter();
+        self.from = if outside { headers } else { inner }.addresses("From");
         self.judge_from();
     }
 
@@ -402,21 +414,59 @@ impl VerifyOutcome {
         if self.signers.is_empty() {
             return;
         }
-        if self.headers.count("From") > 1 {
-            self.contradictions
-                .push("several From fields: readers show different senders".into());
-        } else if let Some(shown) = self.headers.addresses_beside("From").first() {
-            self.contradictions.push(format!(
-                "the From field shows the address {shown}, which is not the one that the message is from"
-            ));
-        } else if self.from.len() > self.signers.len() {
-            self.contradictions.push(format!(
-                "the From field names {} addresses, signed by {} only",
-                self.from.len(),
-                self.signers.len()
-            ));
+        let mut found = Vec::new();
+        if self.headers.are_torn() {
+            found.push(
+                "a line that is no header field stands among the header fields: readers differ in what follows it"
+                    .to_owned(),
+            );
+        }
+        found.extend(oddity(&self.headers, self.signers.len(), "From field"));
+        found.extend(oddity(&self.inner, self.signers.len(), "From field inside"));
+        let (outside, inside) = (
+            mailboxes(&self.headers.addresses("From")),
+            mailboxes(&self.inner.addresses("From")),
+        );
+        if !outside.is_empty() && !inside.is_empty() && outside != inside {
+            found.push(
+                "the From field inside, which was signed, names another than the one outside"
+                    .to_owned(),
+            );
+        }
+        for contradiction in found {
+            if !self.contradictions.contains(&contradiction) {
+                self.contradictions.push(contradiction);
+            }
         }
     }
+}
+
+/// What makes the author that these headers show another one for each reader.
+fn oddity(headers: &Headers, signers: usize, field: &str) -> Option<String> {
+    let named = headers.addresses("From").len();
+    if headers.count("From") > 1 {
+        Some(format!(
+            "several From fields ({field}): readers show different senders"
+        ))
+    } else if let Some(shown) = headers.addresses_beside("From").first() {
+        Some(format!(
+            "the {field} shows the address {shown}, which is not the one that the message is from"
+        ))
+    } else if named > signers {
+        Some(format!(
+            "the {field} names {named} addresses, signed by {signers} only"
+        ))
+    } else {
+        None
+    }
+}
+
+/// To be compared: without regard to order and case (RFC 8550 §3).
+fn mailboxes(addresses: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = addresses.iter().map(|a| a.to_lowercase()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Digests, length and beginning of the content.

@@ -12,6 +12,7 @@ fn signer(
     weak: bool,
 ) -> SignerOutcome {
     SignerOutcome {
+        alternatives: Vec::new(),
         id: RecipientId::Ski(vec![1]),
         state,
         certificate: known.then(|| Person::shared(Kind::P256).certificate.clone()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Case, Samples};
+use super::{Case, Expect, Samples};
 use crate::world::{Run, World};
 
 /// Any command on any of these messages has to end by then.
@@ -21,6 +21,13 @@ pub struct Runner<'a> {
     pub samples: &'a Samples,
 }
 
+/// Errors of `mail open` that say that a message cannot be decrypted here, and nothing else.
+const CLOSED: [&str; 3] = [
+    "org.privyseal1.Error.DecryptionFailed",
+    "org.privyseal1.Error.NoRecipientMatch",
+    "org.privyseal1.Error.UnsupportedAlgorithm",
+];
+
 /// What the programs said of a message.
 #[derive(Debug, Default)]
 struct Found {
@@ -30,6 +37,8 @@ struct Found {
     chain: Option<String>,
     sender: Option<String>,
     overall: Option<String>,
+    /// what is inside all layers, where there are any that could be opened
+    innermost: Option<PathBuf>,
 }
 
 impl Runner<'_> {
@@ -43,7 +52,7 @@ impl Runner<'_> {
             self.walk(case, &work).and_then(|found| {
                 let mut problems = differences(case, &found);
                 if case.content.is_none() {
-                    let opened = self.open(case)?;
+                    let opened = self.open(case, &work, &found)?;
                     let said = |problem| format!("mail open: {problem}");
                     problems.extend(differences(case, &opened).into_iter().map(said));
                 }
@@ -68,6 +77,7 @@ impl Runner<'_> {
             if has_signatures(&shown) {
                 found.see(&self.without_sender(case, &message, layer == 0, shown)?);
                 if content.exists() {
+                    found.innermost = Some(content.clone());
                     message = content;
                     continue;
                 }
@@ -84,6 +94,7 @@ impl Runner<'_> {
                     found
                         .plaintext_sha256
                         .get_or_insert_with(|| hex(&Sha256::digest(bytes)));
+                    found.innermost = Some(plain.clone());
                     message = plain;
                     continue;
                 }
@@ -114,19 +125,28 @@ impl Runner<'_> {
         }
     }
 
-    /// The whole message in one call. What was decrypted on the way is not seen from outside: that is left to `walk`.
-    fn open(&self, case: &Case) -> Result<Found, String> {
+    /// The whole message in one call. What it writes is the innermost content below header fields, and the publishers' digests are
+    /// of the outermost plaintext: so what is written has to end as `walked`, whose digest was compared, found it layer by layer.
+    fn open(&self, case: &Case, work: &Path, walked: &Found) -> Result<Found, String> {
         let message = self.samples.folder.join(&case.file);
-        let mut args = vec![
-            "mail".to_owned(),
-            "open".into(),
-            "--json".into(),
-            "--batch".into(),
-        ];
-        args.push(message.display().to_string());
+        let inside = work.join("opened");
+        let path = |file: &Path| file.display().to_string();
+        let mut args = ["mail", "open", "--json", "--batch", "--even-if-bad", "-o"]
+            .map(str::to_owned)
+            .to_vec();
+        args.extend([path(&inside), path(&message)]);
         args.extend(self.path_options(case));
         let run = self.end(args.clone())?;
         let mut shown = json(&run)?;
+        if let Some(error) = shown["error"].as_str() {
+            if !CLOSED.contains(&error) {
+                return Err(format!("mail open ends with {error}"));
+            }
+            if inside.exists() {
+                return Err("mail open fails and leaves an output file".into());
+            }
+            return Ok(Found::closed(case));
+        }
         let mismatches = all(&shown, "sender").any(|sender| sender == "mismatch");
         if mismatches
             && case.policy.check_sender == Some(false)
@@ -134,21 +154,6 @@ impl Runner<'_> {
         {
             args.extend(["--sender".to_owned(), signer.to_owned()]);
             shown = json(&self.end(args)?)?;
-        }
-        let mut found = Found {
-            decrypts: case.expect.decrypts,
-            plaintext_sha256: case.expect.plaintext_sha256.clone(),
-            ..Found::default()
-        };
-        if shown["error"].is_string() {
-            // it could not be decrypted, and that is all that is known
-            found.decrypts = Some(false);
-            let expect = &case.expect;
-            found.signature = expect.signature.clone();
-            found.chain = expect.chain.clone();
-            found.sender = expect.sender.clone();
-            found.overall = expect.overall.clone();
-            return Ok(found);
         }
         let verdict = shown["verdict"].as_str().unwrap_or_default();
         let code = if matches!(verdict, "good" | "not-signed") {
@@ -162,7 +167,19 @@ impl Runner<'_> {
                 run.code
             ));
         }
+        let mut found = Found::default();
         found.see(&shown);
+        found.decrypts = decrypts(&shown);
+        // ciphertext inside a signature is left closed by `walk` where nothing has to decrypt
+        if walked.decrypts == Some(true)
+            && let Some(innermost) = &walked.innermost
+        {
+            let (innermost, written) = (fs::read(innermost).unwrap(), fs::read(&inside).unwrap());
+            if !written.ends_with(&innermost) {
+                return Err("mail open writes other bytes than decrypt".into());
+            }
+            found.plaintext_sha256 = walked.plaintext_sha256.clone();
+        }
         Ok(found)
     }
 
@@ -300,6 +317,22 @@ impl Runner<'_> {
 }
 
 impl Found {
+    /// Nothing is known of a message that stayed closed. Where it had to, that is as it should be.
+    fn closed(case: &Case) -> Self {
+        let expect = match case.expect.decrypts {
+            Some(false) => case.expect.clone(),
+            _ => Expect::default(),
+        };
+        Found {
+            decrypts: Some(false),
+            signature: expect.signature,
+            chain: expect.chain,
+            sender: expect.sender,
+            overall: expect.overall,
+            ..Found::default()
+        }
+    }
+
     /// Takes the verdict of a layer; with several signers each has to hold.
     fn see(&mut self, shown: &Value) {
         self.overall = shown["verdict"].as_str().map(str::to_owned);
@@ -358,6 +391,19 @@ fn differences(case: &Case, found: &Found) -> Vec<String> {
 fn json(run: &Run) -> Result<Value, String> {
     serde_json::from_slice(&run.stdout)
         .map_err(|e| format!("no JSON is printed ({e}): {}", run.stderr.trim()))
+}
+
+/// Whether encrypted layers were opened; `None` where there is none.
+fn decrypts(shown: &Value) -> Option<bool> {
+    let layers = shown["layers"].as_array()?;
+    let encrypted = |layer: &&Value| {
+        layer["kind"]
+            .as_str()
+            .is_some_and(|k| k.ends_with("enveloped"))
+    };
+    let mut all = layers.iter().filter(encrypted).peekable();
+    all.peek()?;
+    Some(all.all(|layer| layer["key_management"].is_string()))
 }
 
 fn has_signatures(shown: &Value) -> bool {

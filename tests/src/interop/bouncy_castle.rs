@@ -244,6 +244,10 @@ fn write_line(bench: &Bench, job: &Job<'_>) -> String {
                     more("oaep", &format!("{}/{}{label}", digest(hash), digest(mgf)));
                 }
                 Management::Ecdh { kdf, cofactor } => more("scheme", scheme_oid(kdf, *cofactor)),
+                Management::EcdhStatic => {
+                    more("scheme", scheme_oid("sha256", false));
+                    more("originator", &pair(bench, recipients[0]));
+                }
                 Management::Mixed => more("scheme", scheme_oid("sha256", false)),
                 Management::X25519(digest) => more("scheme", hkdf_oid(digest)),
                 Management::Pkcs1 | Management::MlKem => {}
@@ -313,9 +317,11 @@ fn compare(seen: &str, job: &Job<'_>) -> Result<(), String> {
 
 fn digest_oid(name: &str) -> &'static str {
     match name {
+        "sha224" => "2.16.840.1.101.3.4.2.4",
         "sha256" => "2.16.840.1.101.3.4.2.1",
         "sha384" => "2.16.840.1.101.3.4.2.2",
         "sha512" => "2.16.840.1.101.3.4.2.3",
+        "sha3-224" => "2.16.840.1.101.3.4.2.7",
         "sha3-256" => "2.16.840.1.101.3.4.2.8",
         "sha3-384" => "2.16.840.1.101.3.4.2.9",
         "sha3-512" => "2.16.840.1.101.3.4.2.10",
@@ -327,9 +333,11 @@ fn signature_oid(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Pkcs1(_) => "1.2.840.113549.1.1.1",
         Scheme::Pss { .. } => "1.2.840.113549.1.1.10",
+        Scheme::Ecdsa("sha224") => "1.2.840.10045.4.3.1",
         Scheme::Ecdsa("sha256") => "1.2.840.10045.4.3.2",
         Scheme::Ecdsa("sha384") => "1.2.840.10045.4.3.3",
         Scheme::Ecdsa("sha512") => "1.2.840.10045.4.3.4",
+        Scheme::Ecdsa("sha3-224") => "2.16.840.1.101.3.4.3.9",
         Scheme::Ecdsa("sha3-256") => "2.16.840.1.101.3.4.3.10",
         Scheme::Ecdsa("sha3-384") => "2.16.840.1.101.3.4.3.11",
         Scheme::Ecdsa("sha3-512") => "2.16.840.1.101.3.4.3.12",
@@ -348,7 +356,7 @@ fn cipher_oid(cipher: Cipher) -> &'static str {
         "aes256-gcm" => "2.16.840.1.101.3.4.1.46",
         "chacha20-poly1305" => "1.2.840.113549.1.9.16.3.18",
         "des-ede3-cbc" => "1.2.840.113549.3.7",
-        "rc2-cbc" | "rc2-40-cbc" => "1.2.840.113549.3.2",
+        "rc2-cbc" | "rc2-64-cbc" | "rc2-40-cbc" => "1.2.840.113549.3.2",
         other => panic!("{other}"),
     }
 }

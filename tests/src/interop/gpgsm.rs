@@ -198,6 +198,9 @@ impl Peer for Gpgsm<'_> {
                 Management::Oaep { .. } => {
                     Some(Lack::NoOption("gpgsm encrypts to RSA keys by PKCS #1 v1.5"))
                 }
+                Management::EcdhStatic => {
+                    Some(Lack::NoOption("gpgsm 2.2 does not encrypt to EC keys"))
+                }
                 Management::MlKem => Some(Lack::NoOption("gpgsm 2.2 has no ML-KEM")),
                 _ if !cipher.0.ends_with("cbc") || cipher.0.starts_with("rc2") => {
                     Some(Lack::Refusal {
@@ -289,7 +292,7 @@ fn cannot_sign(key: Key, scheme: Scheme) -> Option<Lack> {
         });
     }
     let shorter = |digest: &str| match key {
-        Key::P256 => digest == "sha1",
+        Key::P256 => matches!(digest, "sha1" | "sha224"),
         Key::P384 => digest == "sha256",
         _ => digest != "sha512",
     };
@@ -324,6 +327,16 @@ fn cannot_verify(key: Key, scheme: Scheme) -> Option<Lack> {
         Scheme::Ecdsa("sha256") if key == Key::P384 => Some(Lack::Refusal {
             why: "gpgsm 2.2 does not take a digest that is shorter than the curve",
             says: "a 256 bit hash is not valid for a 384 bit ECC key",
+        }),
+        Scheme::Pss {
+            digest: "sha224", ..
+        } => Some(Lack::Refusal {
+            why: "gpgsm 2.2 knows no RSA-PSS with SHA-224",
+            says: "PSS hash algorithm 'SHA224' rejected",
+        }),
+        Scheme::Ecdsa("sha224") => Some(Lack::Refusal {
+            why: "gpgsm 2.2 does not take a digest that is shorter than the curve",
+            says: "a 224 bit hash is not valid for a 256 bit ECC key",
         }),
         _ => None,
     }

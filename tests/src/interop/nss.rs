@@ -111,6 +111,9 @@ impl Peer for Nss {
                 Management::Oaep { .. } => Some(Lack::NoOption(
                     "cmsutil encrypts to RSA keys by PKCS #1 v1.5",
                 )),
+                Management::EcdhStatic => {
+                    Some(Lack::NoOption("cmsutil does not encrypt to EC keys"))
+                }
                 Management::MlKem => Some(Lack::NoOption("NSS 3.87 has no ML-KEM")),
                 Management::X25519(_) => Some(Lack::NoOption(
                     "certutil takes no certificate of an X25519 key",
@@ -200,10 +203,17 @@ fn cannot_sign(scheme: Scheme) -> Option<Lack> {
             says: "SEC_ERROR_SIGNATURE_ALGORITHM_DISABLED",
         }),
         Scheme::Pkcs1(digest) | Scheme::Ecdsa(digest) => {
-            digest.starts_with("sha3-").then_some(Lack::Refusal {
-                why: "cmsutil has no option for SHA-3",
+            let refused = |why| Lack::Refusal {
+                why,
                 says: "-H requires one of MD2,MD4,MD5,SHA1,SHA256,SHA384,SHA512",
-            })
+            };
+            match digest {
+                "sha224" => Some(refused("cmsutil has no option for SHA-224")),
+                _ if digest.starts_with("sha3-") => {
+                    Some(refused("cmsutil has no option for SHA-3"))
+                }
+                _ => None,
+            }
         }
     }
 }

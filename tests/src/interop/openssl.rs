@@ -55,6 +55,13 @@ impl Peer for OpenSsl {
                 _ => None,
             }),
             Work::Encrypt {
+                management: Management::EcdhStatic,
+                ..
+            } => Some(Lack::Refusal {
+                why: "openssl 3.0 does not encrypt by a static key of the sender",
+                says: "unsupported static key agreement",
+            }),
+            Work::Encrypt {
                 management: Management::X25519(_),
                 ..
             } => Some(Lack::Refusal {
@@ -174,6 +181,11 @@ fn write_args(bench: &Bench, job: &Job<'_>) -> Vec<String> {
             if *ski {
                 more(&["-keyid"]);
             }
+            if *management == Management::EcdhStatic {
+                let key = recipients[0];
+                more(&["-originator", &bench.certificate(Who::Bob, key)]);
+                more(&["-inkey", &bench.key(Who::Bob, key)]);
+            }
             for key in recipients {
                 more(&["-recip", &bench.certificate(Who::Alice, *key)]);
                 for option in key_options(*key, *management) {
@@ -210,7 +222,9 @@ fn key_options(key: Key, management: Management) -> Vec<String> {
         ],
         Management::Mixed if key.is_ec() => vec!["ecdh_kdf_md:sha256".to_owned()],
         Management::X25519(kdf) => vec![format!("ecdh_kdf_md:{kdf}")],
-        Management::Pkcs1 | Management::MlKem | Management::Mixed => Vec::new(),
+        Management::Pkcs1 | Management::EcdhStatic | Management::MlKem | Management::Mixed => {
+            Vec::new()
+        }
     }
 }
 

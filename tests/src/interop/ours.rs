@@ -78,13 +78,16 @@ fn cannot_sign(scheme: Scheme) -> Option<Lack> {
                 "Privyseal signs by RSA-PSS with a mask of the same digest and a salt of its length",
             ))
         }
-        Scheme::MlDsa => Some(Lack::NoOption("no token here signs by ML-DSA")),
+        Scheme::MlDsa => Some(Lack::NoOption(
+            "SoftHSM has no ML-DSA; kryoptic signs by it (tests/tests/post_quantum.rs)",
+        )),
         _ => None,
     }
 }
 
 fn digest_len(digest: &str) -> usize {
     match digest {
+        "sha224" | "sha3-224" => 28,
         "sha384" | "sha3-384" => 48,
         "sha512" | "sha3-512" => 64,
         _ => 32,
@@ -108,6 +111,9 @@ fn cannot_manage(key: Key, management: Management) -> Option<Lack> {
                 "Privyseal encrypts by stdDH with the digest that is as strong as the curve",
             ))
         }
+        Management::EcdhStatic => Some(Lack::NoOption(
+            "Privyseal makes a key of its own for every key agreement",
+        )),
         Management::X25519(digest) => (digest != "sha256").then_some(Lack::NoOption(
             "Privyseal encrypts to X25519 keys by HKDF with SHA-256",
         )),
@@ -180,9 +186,9 @@ pub fn write(bench: &Bench, job: &Job<'_>) -> Result<(), String> {
 pub fn cannot_read(work: &Work) -> Option<Lack> {
     match work {
         Work::Encrypt {
-            management: Management::X25519(_) | Management::MlKem,
+            management: Management::MlKem,
             ..
-        } => Some(Lack::NoOption("SoftHSM does not open this kind of key")),
+        } => Some(Lack::NoOption("SoftHSM has no ML-KEM")),
         _ => None,
     }
 }
@@ -246,7 +252,7 @@ fn management_name(key: Key, management: Management) -> &'static str {
     match management {
         Management::Pkcs1 => "rsa-pkcs1",
         Management::Oaep { .. } => "rsa-oaep",
-        Management::Ecdh { .. } | Management::X25519(_) => "ecdh",
+        Management::Ecdh { .. } | Management::EcdhStatic | Management::X25519(_) => "ecdh",
         Management::MlKem => "kem",
         Management::Mixed if key == Key::Rsa => "rsa-pkcs1",
         Management::Mixed => "ecdh",

@@ -16,7 +16,9 @@ meant. **weak**: read, with the content and the algorithms right, and flagged as
 **–**: one side does not know it; the number says why. Where it can be asked for, the test asks, and the cell must fail in just that way.
 
 `→ P` is what the peer writes and Privyseal reads, with RSA, EC and Ed25519 keys in SoftHSM; `P →` is what Privyseal writes and the peer reads.
-gpgsm and cmsutil know no MIME: for the clear form the test does what a mail client does around them.
+gpgsm and cmsutil know no MIME: for the clear form the test does what a mail client does around them. Bouncy Castle agrees
+by a static key of the sender, but puts the key into the message: the test names its certificate there instead, with Bouncy Castle's means.
+No peer here knows ML-DSA and ML-KEM; `tests/tests/post_quantum.rs` signs and opens by them with keys on a token of kryoptic.
 ";
 
 /// The whole page.

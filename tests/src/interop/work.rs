@@ -115,6 +115,8 @@ pub enum Management {
         kdf: &'static str,
         cofactor: bool,
     },
+    /// the same with SHA-256 and a key of the sender that a certificate names
+    EcdhStatic,
     /// X25519 with HKDF over this digest
     X25519(&'static str),
     MlKem,
@@ -140,6 +142,7 @@ impl Cipher {
         match self.0 {
             "aes192-cbc" | "aes192-gcm" | "des-ede3-cbc" => 24,
             "aes256-cbc" | "aes256-gcm" | "chacha20-poly1305" => 32,
+            "rc2-64-cbc" => 8,
             "rc2-40-cbc" => 5,
             _ => 16,
         }
@@ -253,6 +256,7 @@ pub fn rows() -> Vec<Row> {
         "chacha20-poly1305",
         "des-ede3-cbc",
         "rc2-cbc",
+        "rc2-64-cbc",
         "rc2-40-cbc",
     ] {
         let ecdh = Management::Ecdh {
@@ -292,15 +296,18 @@ fn schemes() -> Vec<(Key, Scheme)> {
     let pss = |digest, mgf, salt| Scheme::Pss { digest, mgf, salt };
     let mut all = Vec::new();
     for digest in [
-        "md5", "sha1", "sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512",
+        "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3-224", "sha3-256", "sha3-384",
+        "sha3-512",
     ] {
         all.push((Key::Rsa, Scheme::Pkcs1(digest)));
     }
     for scheme in [
         pss("sha1", "sha1", 20),
+        pss("sha224", "sha224", 28),
         pss("sha256", "sha256", 32),
         pss("sha384", "sha384", 48),
         pss("sha512", "sha512", 64),
+        pss("sha3-224", "sha3-224", 28),
         pss("sha3-256", "sha3-256", 32),
         pss("sha256", "sha256", 0),
         pss("sha256", "sha256", 20),
@@ -312,7 +319,9 @@ fn schemes() -> Vec<(Key, Scheme)> {
     for (key, digests) in [
         (
             Key::P256,
-            &["sha1", "sha256", "sha384", "sha512", "sha3-256"][..],
+            &[
+                "sha1", "sha224", "sha256", "sha384", "sha512", "sha3-224", "sha3-256",
+            ][..],
         ),
         (Key::P384, &["sha256", "sha384", "sha512", "sha3-384"]),
         (Key::P521, &["sha256", "sha384", "sha512", "sha3-512"]),
@@ -426,6 +435,9 @@ fn managements() -> Vec<(Key, Management)> {
             }
         }
     }
+    for key in [Key::P256, Key::P384, Key::P521] {
+        all.push((key, Management::EcdhStatic));
+    }
     for digest in ["sha256", "sha384", "sha512"] {
         all.push((Key::X25519, Management::X25519(digest)));
     }
@@ -444,6 +456,10 @@ fn management_name(key: Key, management: Management) -> String {
             let scheme = if cofactor { "cofactorDH" } else { "stdDH" };
             format!("ECDH {}, {scheme}-{kdf}kdf", curve(key))
         }
+        Management::EcdhStatic => format!(
+            "ECDH {}, stdDH-sha256kdf, a static key of the sender",
+            curve(key)
+        ),
         Management::X25519(digest) => format!("X25519, HKDF {digest}"),
         Management::MlKem => "ML-KEM-768".to_owned(),
     }

@@ -1,88 +1,48 @@
-//! Two PIV cards (an emulator) in the two virtual readers of a real pcscd.
+//! Two PIV cards in the two virtual readers of a real pcscd, in a place of their own.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use der::{Decode, Encode};
 use privyseal_token::{KeyRef, Module, ModuleConfig, ModuleStatus, TokenInfo};
+use privyseal_virtual_card::card::Card as VirtualCard;
+use privyseal_virtual_card::pcscd::Pcscd;
+use privyseal_virtual_card::reader::Reader;
+use privyseal_virtual_card::{control, keys};
 use x509_cert::Certificate;
 
-use crate::common::{eventually, kill, openssl, worker};
+use crate::common::{eventually, openssl, worker};
 
 pub const PIN: &[u8] = b"123456";
 const OPENSC: &str = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so";
-const PCSCD: &str = "/usr/sbin/pcscd";
-const SOCKET: &str = "/run/pcscd/pcscd.comm";
-
-/// The emulator is not part of this repository.
-fn emulator() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let conformance = std::env::var_os("PRIVYSEAL_CONFORMANCE").map(PathBuf::from);
-    let shared = conformance.and_then(|c| c.parent().map(Path::to_owned));
-    let path = shared.unwrap_or(beside).join("tools/piv_emulator.py");
-    if path.exists() {
-        return Some(path);
-    }
-    // not eprintln: the harness hides what a passing test prints
-    let line = format!("NOT RUN: no card emulator at {}\n", path.display());
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    None
-}
 
 pub struct Card {
     pub reader: &'static str,
+    pub card: Reader,
     dir: PathBuf,
-    emulator: Child,
 }
 
 impl Card {
-    fn new(script: &Path, temp: &Path, reader: &'static str, port: u16, algorithms: &str) -> Self {
+    fn new(temp: &Path, reader: &'static str, port: u16, algorithm: &str) -> Self {
         let dir = temp.join(port.to_string());
-        // Debian's own, which python3-cryptography is for
-        let mut emulator = Command::new("/usr/bin/python3")
-            .arg(script)
-            .arg("--dir")
-            .arg(&dir)
-            .args(["--port", &port.to_string(), "--alg", algorithms])
-            .arg("--control")
-            .arg(dir.with_extension("control"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        let mut stdout = BufReader::new(emulator.stdout.take().unwrap());
-        stdout.read_line(&mut said).unwrap();
-        assert_eq!(said, "ready\n", "the emulator needs python3-cryptography");
-        let card = Self {
-            reader,
-            dir,
-            emulator,
-        };
-        eventually("the emulator listens", || card.connect().is_ok());
-        card
+        let algorithms = [(0x9a, algorithm.to_owned())];
+        keys::make_missing(&dir, &algorithms, "card@example.org").unwrap();
+        let card = Reader::new(VirtualCard::open(&dir).unwrap(), "127.0.0.1", port);
+        card.insert().unwrap();
+        Self { reader, card, dir }
     }
 
-    fn connect(&self) -> std::io::Result<UnixStream> {
-        UnixStream::connect(self.dir.with_extension("control"))
-    }
-
-    /// A command to the emulator, and its answer.
+    /// A command as on the control socket, and its answer.
+    #[track_caller]
     pub fn tell(&self, command: &str) -> String {
-        let mut control = self.connect().unwrap();
-        writeln!(control, "{command}").unwrap();
-        let mut answer = String::new();
-        BufReader::new(control).read_line(&mut answer).unwrap();
-        assert!(!answer.starts_with("err"), "{command}: {answer}");
-        answer
+        control::obey(command, &self.card).unwrap()
     }
 
     /// The card itself holds its PIN for verified.
     pub fn is_verified(&self) -> bool {
-        self.tell("stat").contains("verified=True")
+        self.card.card().state().verified
     }
 
     /// As the module lists it.
@@ -141,42 +101,28 @@ impl Card {
     }
 }
 
-impl Drop for Card {
-    fn drop(&mut self) {
-        let _ = self.emulator.kill();
-        let _ = self.emulator.wait();
-    }
-}
-
-/// One machine has one pcscd, so one test at a time has it.
+/// Both, and their pcscd.
 pub struct Cards {
     pub slow: Card,
     pub fast: Card,
-    pcscd: Child,
+    pcscd: Option<Pcscd>,
     _temp: tempfile::TempDir,
-    _turn: File,
 }
 
 impl Cards {
-    /// `None` where there is no emulator.
-    pub fn new() -> Option<Self> {
-        let script = emulator()?;
-        // its own binary is the lock: nothing to remove
-        let turn = File::open(PCSCD).unwrap();
-        turn.lock().unwrap();
+    /// To be called in a private place.
+    pub fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let pcscd = start_pcscd();
-        let card =
-            |reader, port, algorithms| Card::new(&script, temp.path(), reader, port, algorithms);
+        let pcscd = Some(Pcscd::start());
+        let card = |reader, port, algorithm| Card::new(temp.path(), reader, port, algorithm);
         let cards = Self {
-            slow: card("Virtual PCD 00 00", 35963, "9a=p256"),
-            fast: card("Virtual PCD 00 01", 35964, "9a=rsa2048"),
+            slow: card("Virtual PCD 00 00", 35963, "p256"),
+            fast: card("Virtual PCD 00 01", 35964, "rsa2048"),
             pcscd,
             _temp: temp,
-            _turn: turn,
         };
         cards.wait_for_pcscd();
-        Some(cards)
+        cards
     }
 
     /// With both cards listed.
@@ -199,15 +145,14 @@ impl Cards {
     }
 
     pub fn stop_pcscd(&mut self) {
-        kill(self.pcscd.id(), "-TERM");
-        self.pcscd.wait().unwrap();
+        self.pcscd = None;
     }
 
     pub fn restart_pcscd(&mut self) {
-        self.pcscd = start_pcscd();
+        self.pcscd = Some(Pcscd::start());
         for card in [&self.slow, &self.fast] {
-            card.tell("remove");
-            card.tell("insert");
+            card.card.remove();
+            card.card.insert().unwrap();
         }
         self.wait_for_pcscd();
     }
@@ -223,29 +168,4 @@ impl Cards {
             said.matches(" Yes ").count() == 2
         });
     }
-}
-
-impl Drop for Cards {
-    fn drop(&mut self) {
-        if let Ok(None) = self.pcscd.try_wait() {
-            self.stop_pcscd();
-        }
-    }
-}
-
-/// Started, with the ports of both virtual readers open.
-fn start_pcscd() -> Child {
-    assert!(rustix::process::geteuid().is_root(), "pcscd needs root");
-    assert!(
-        UnixStream::connect(SOCKET).is_err(),
-        "a pcscd runs already: stop it for this test"
-    );
-    let pcscd = Command::new(PCSCD)
-        .arg("--foreground")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    eventually("pcscd listens", || UnixStream::connect(SOCKET).is_ok());
-    pcscd
 }

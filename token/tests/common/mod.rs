@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 pub const PIN: &str = "24-canary-42";
 const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
-const BUILT: [&str; 2] = ["privyseal-softhsm", "libprivyseal_spy_module.so"];
+const BUILT: [&str; 2] = ["privyseal-softhsm", "libprivyseal_faulty_module.so"];
 
 pub fn pin() -> Zeroizing<Vec<u8>> {
     Zeroizing::new(PIN.as_bytes().to_vec())
@@ -49,7 +49,7 @@ pub fn built(package: &str, file: &str) -> PathBuf {
             "-p",
             "privyseal-softhsm",
             "-p",
-            "privyseal-spy-module",
+            "privyseal-faulty-module",
         ]);
         if release {
             cargo.arg("--release");
@@ -180,17 +180,37 @@ impl Demo {
         self.ready(module)
     }
 
-    /// Through the spying module.
+    /// Through the module that spies and fails.
     pub fn start_spied(&self) -> Arc<Module> {
+        self.ready(Module::start(
+            self.faulty_config(),
+            worker(),
+            Box::new(|_| ()),
+        ))
+    }
+
+    /// The same with a deadline, ready or not.
+    pub fn start_faulty(&self, deadline: Duration) -> Arc<Module> {
+        Module::start_with_deadline(self.faulty_config(), worker(), deadline, Box::new(|_| ()))
+    }
+
+    fn faulty_config(&self) -> ModuleConfig {
         let mut config = self.config();
-        config.path = built("privyseal-spy-module", "libprivyseal_spy_module.so");
-        let log = self.dir().join("spy.log");
-        let log = log.to_str().unwrap().to_owned();
+        config.path = built("privyseal-faulty-module", "libprivyseal_faulty_module.so");
+        let file = |name| self.dir().join(name).to_str().unwrap().to_owned();
+        config.env.extend([
+            ("PRIVYSEAL_FAULTY_TARGET".into(), SOFTHSM.into()),
+            ("PRIVYSEAL_FAULTY_LOG".into(), file("spy.log")),
+            ("PRIVYSEAL_FAULTY_SCRIPT".into(), file("script")),
+        ]);
         config
-            .env
-            .insert("PRIVYSEAL_SPY_TARGET".into(), SOFTHSM.into());
-        config.env.insert("PRIVYSEAL_SPY_LOG".into(), log);
-        self.ready(Module::start(config, worker(), Box::new(|_| ())))
+    }
+
+    /// What goes wrong from now on (`tests/faulty-module/src/script.rs`).
+    pub fn script(&self, text: &str) {
+        // whole or not at all: the worker may be reading it
+        self.write("script.next", text.as_bytes());
+        fs::rename(self.dir().join("script.next"), self.dir().join("script")).unwrap();
     }
 
     /// From another file than the package's.

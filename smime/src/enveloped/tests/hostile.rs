@@ -1,14 +1,16 @@
 //! Messages that were changed, cut short or made to break something.
 
+use const_oid::db::rfc5912::RSA_ENCRYPTION;
+
 use super::support::{
-    FixedKey, Parts, cbc_parts, content, gcm_parameters, gcm_parts, open, pki, random, refusal,
-    seal,
+    FixedKey, Parts, cbc_parts, content, gcm_parameters, gcm_parts, open, pki, refusal, seal,
 };
 use crate::algorithm::Cipher;
+use crate::algorithm_id::encode;
 use crate::ber::{constructed, id, tlv};
 use crate::content::{ID_AUTH_ENVELOPED_DATA, ID_DATA, ID_ENVELOPED_DATA, ID_SIGNED_DATA};
 use crate::enveloped::EncryptOptions;
-use crate::enveloped::address::recipient_info;
+use crate::enveloped::address::{issuer_and_serial, recipient_info};
 use crate::error::Error;
 use crate::key::KeyOpener;
 use crate::mime::Form;
@@ -30,24 +32,30 @@ pub(super) fn no_change_opens(message: &[u8], opener: &dyn KeyOpener) {
     no_change_opens_but(message, opener, &|_, _| false);
 }
 
-/// `harmless` says which changes of which byte are none.
+/// `harmless` says which changes of which byte are none. A version says nothing, so a message with another opens as it did.
 pub(super) fn no_change_opens_but(
     message: &[u8],
     opener: &dyn KeyOpener,
     harmless: &dyn Fn(usize, u8) -> bool,
 ) {
-    assert!(open(message, opener).is_ok());
+    let (right, _) = open(message, opener).unwrap_or_else(|(e, _)| panic!("{e}"));
     for (at, bits, changed) in changes(message) {
         if harmless(at, bits) {
             continue;
         }
         match open(&changed, opener) {
+            Ok((text, _)) if is_version(message, at) => assert!(text == right),
             Ok(_) => panic!("opened with byte {at} of {} xor {bits:#x}", message.len()),
             Err((error, written)) => {
                 assert!(written.is_empty(), "byte {at} xor {bits:#x}: {error}")
             }
         }
     }
+}
+
+/// An INTEGER of 0, 2 or 3.
+fn is_version(message: &[u8], at: usize) -> bool {
+    at >= 2 && message[at - 2..at] == [id::INTEGER, 1] && matches!(message[at], 0 | 2 | 3)
 }
 
 #[test]
@@ -304,23 +312,15 @@ fn wrong_padding_and_part_blocks_are_refused() {
 }
 
 #[test]
-fn recipients_that_contradict_themselves_are_malformed() {
+fn what_is_no_recipient_at_all_is_malformed() {
     let pki = pki();
     let (parts, opener) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
-    let info = recipient_info(
-        &pki.certificate("rsa"),
-        &random(32),
-        &EncryptOptions::default(),
-    )
-    .unwrap();
-    let mut version = info.clone();
-    assert_eq!(version[4..7], [id::INTEGER, 1, 0]);
-    version[6] = 2;
     for infos in [
         vec![],
-        vec![version],
         vec![tlv(id::context_constructed(5), &[])],
         vec![tlv(id::SET, &[])],
+        vec![tlv(id::SEQUENCE, &[])],
+        vec![tlv(id::context_constructed(1), &[])],
     ] {
         let changed = Parts {
             infos,
@@ -332,3 +332,168 @@ fn recipients_that_contradict_themselves_are_malformed() {
         ));
     }
 }
+
+/// The fields say what they are, as openssl and Bouncy Castle see it too.
+#[test]
+fn versions_are_not_looked_at() {
+    let pki = pki();
+    let rsa = pki.certificate("rsa");
+    let (gcm, opener) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+    let (cbc, cbc_opener) = cbc_parts(&pki, b"text");
+    for version in [0, 1, 2, 3, 4, 5, 100] {
+        for (parts, opener) in [(&gcm, &opener), (&cbc, &cbc_opener)] {
+            let mut changed = parts.clone();
+            changed.version = version;
+            assert!(open(&changed.message(), opener).is_ok(), "{version}");
+            // by issuer and serial number it is 0
+            assert_eq!(changed.infos[0][4..7], [id::INTEGER, 1, 0]);
+            changed.infos[0][6] = version;
+            assert!(open(&changed.message(), opener).is_ok(), "{version}");
+        }
+        let by_key = constructed(
+            id::SEQUENCE,
+            &[
+                &[id::INTEGER, 1, version],
+                &tlv(id::context(0), &rsa.ski().unwrap()),
+                &encode(&RSA_ENCRYPTION, &[id::NULL, 0]),
+                &tlv(id::OCTET_STRING, &opener.encrypted),
+            ],
+        );
+        let by_key = Parts {
+            infos: vec![by_key],
+            ..gcm.clone()
+        };
+        assert!(open(&by_key.message(), &opener).is_ok(), "{version}");
+
+        let point = pki.certificate("p256");
+        let mut info = recipient_info(&point, &opener.key, &EncryptOptions::default()).unwrap();
+        let at = info.windows(3).position(|w| w == [id::INTEGER, 1, 3]);
+        info[at.unwrap() + 2] = version;
+        let by_agreement = Parts {
+            infos: vec![info],
+            ..gcm.clone()
+        };
+        let opened = open(&by_agreement.message(), &pki.opener(&["p256"]));
+        assert!(opened.is_ok(), "{version}");
+    }
+}
+
+/// What is wrong with a RecipientInfo matters to whom it means, and to nobody else.
+#[test]
+fn odd_recipients_are_trouble_for_themselves_only() {
+    let pki = pki();
+    let (parts, ours) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+    let theirs = FixedKey {
+        certificate: pki.certificate("rsa-other"),
+        ..ours.clone()
+    };
+    let named = issuer_and_serial(&theirs.certificate);
+    let version = [id::INTEGER, 1, 0];
+    let plain = encode(&RSA_ENCRYPTION, &[id::NULL, 0]);
+    let key = tlv(id::OCTET_STRING, &[1; 256]);
+    let text = tlv(0x0c, b"what is this?");
+    let sequence = |fields: &[&[u8]]| constructed(id::SEQUENCE, fields);
+    let agreement = |fields: &[&[u8]]| constructed(id::context_constructed(1), fields);
+    let other = |fields: &[&[u8]]| constructed(id::context_constructed(4), fields);
+    let originator = tlv(id::context_constructed(0), &text);
+    let keys = sequence(&[&sequence(&[&named, &key])]);
+    let ori_kem = tlv(id::OID, &ORI_KEM);
+    // whom they mean is clear
+    let meant = [
+        sequence(&[&version, &named]),
+        sequence(&[&version, &named, &plain]),
+        sequence(&[&version, &named, &text, &key]),
+        sequence(&[&version, &named, &plain, &text]),
+        sequence(&[&version, &named, &plain, &key, &text]),
+        sequence(&[&version, &named, &encode(&RSA_ENCRYPTION, &text), &key]),
+        sequence(&[&version, &named, &plain, &tlv(id::OCTET_STRING, &[1; 9000])]),
+        agreement(&[&version, &originator, &plain, &keys]),
+        agreement(&[&version, &originator, &plain, &keys, &text]),
+        other(&[&ori_kem, &sequence(&[&version, &named])]),
+        other(&[&ori_kem, &sequence(&[&version, &named, &text])]),
+    ];
+    // nobody knows
+    let nobodys = [
+        tlv(id::context_constructed(5), &text),
+        tlv(id::SET, &text),
+        text.clone(),
+        sequence(&[]),
+        sequence(&[&named]),
+        sequence(&[&version]),
+        sequence(&[&version, &text, &plain, &key]),
+        sequence(&[&version, &sequence(&[&text]), &plain, &key]),
+        agreement(&[]),
+        agreement(&[&version, &text]),
+        agreement(&[&version, &originator, &plain]),
+        agreement(&[&version, &originator, &plain, &sequence(&[])]),
+        agreement(&[&version, &originator, &plain, &sequence(&[&text])]),
+        agreement(&[
+            &version,
+            &originator,
+            &plain,
+            &sequence(&[&sequence(&[&text])]),
+        ]),
+        other(&[]),
+        other(&[&text]),
+        other(&[&ori_kem, &text]),
+        other(&[&ori_kem, &sequence(&[&version, &text])]),
+    ];
+    let with = |infos: Vec<Vec<u8>>| {
+        let changed = Parts {
+            infos,
+            ..parts.clone()
+        };
+        changed.message()
+    };
+    for (odd, is_meant) in
+        (meant.iter().map(|odd| (odd, true))).chain(nobodys.iter().map(|odd| (odd, false)))
+    {
+        for infos in [
+            vec![odd.clone(), parts.infos[0].clone()],
+            vec![parts.infos[0].clone(), odd.clone()],
+        ] {
+            let (text, outcome) =
+                open(&with(infos), &ours).unwrap_or_else(|(e, _)| panic!("{odd:02x?}: {e}"));
+            assert_eq!((&text[..], outcome.recipients), (&b"text"[..], 2));
+        }
+        let alone = with(vec![odd.clone()]);
+        let trouble = |error: &Error| {
+            matches!(
+                error,
+                Error::Malformed(_) | Error::LimitExceeded { .. } | Error::UnsupportedAlgorithm(_)
+            )
+        };
+        let error = refusal(&alone, &theirs);
+        assert!(trouble(&error), "{odd:02x?}: {error}");
+        let error = refusal(&alone, &ours);
+        let as_expected = match error {
+            Error::NoRecipientMatch => is_meant,
+            _ => !is_meant && trouble(&error),
+        };
+        assert!(as_expected, "{odd:02x?}: {error}");
+    }
+}
+
+/// A key that is named twice, once in a way that cannot be followed, still opens the message.
+#[test]
+fn a_usable_recipient_of_ours_counts_more_than_one_that_is_not() {
+    let pki = pki();
+    let (parts, opener) = gcm_parts(&pki, b"text", &[3; 12], 16, &[]);
+    let name = issuer_and_serial(&opener.certificate);
+    let cut = constructed(id::SEQUENCE, &[&[id::INTEGER, 1, 0], &name]);
+    for infos in [
+        vec![cut.clone(), parts.infos[0].clone()],
+        vec![parts.infos[0].clone(), cut.clone()],
+    ] {
+        let message = Parts {
+            infos,
+            ..parts.clone()
+        };
+        assert!(open(&message.message(), &opener).is_ok());
+    }
+}
+
+/// id-ori-kem (RFC 9629 §3), its content octets.
+const ORI_KEM: [u8; 11] = [
+    0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x0d, 0x03,
+];

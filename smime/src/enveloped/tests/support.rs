@@ -411,6 +411,7 @@ pub(super) fn try_seal(
 }
 
 /// Opens with one key, without any cryptography: for every encrypted key but the right one a random key comes back.
+#[derive(Clone)]
 pub(super) struct FixedKey {
     pub(super) certificate: Certificate,
     pub(super) encrypted: Vec<u8>,

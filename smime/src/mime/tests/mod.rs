@@ -13,6 +13,7 @@ mod form;
 mod headers;
 mod multipart;
 mod open;
+mod seven_bit;
 mod shown;
 mod structure;
 mod transfer;

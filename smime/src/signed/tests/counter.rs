@@ -1,5 +1,7 @@
 //! Countersignatures (RFC 5652 §11.4): judged each for itself, and never for the message.
 
+use std::io::Write;
+
 use super::crafted::{BODY, Crafted, MESSAGE_DIGEST, SIGNING_TIME, attribute, oid};
 use super::*;
 use crate::algorithm::{DigestAlgorithm, SignatureScheme};
@@ -248,7 +250,15 @@ pub(super) fn conformance(name: &str) -> Option<Vec<u8>> {
     let folder = std::env::var("PRIVYSEAL_CONFORMANCE").unwrap_or_else(|_| {
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/conformance").into()
     });
-    std::fs::read(std::path::Path::new(&folder).join(name)).ok()
+    let found = std::fs::read(std::path::Path::new(&folder).join(name)).ok();
+    if found.is_none() {
+        // not captured: it is to be seen that nothing was tested
+        drop(writeln!(
+            std::io::stderr(),
+            "no conformance sample {name}: set PRIVYSEAL_CONFORMANCE to their folder"
+        ));
+    }
+    found
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! A PKCS#11 module that forwards everything to another one and writes down what it was asked for.
+//! A PKCS#11 module that forwards everything to another one, writes down what it was asked for, and fails on command.
 //!
-//! `PRIVYSEAL_SPY_TARGET` names the module behind it, `PRIVYSEAL_SPY_LOG` the file that gets one line a call:
+//! `PRIVYSEAL_FAULTY_TARGET` names the module behind it, `PRIVYSEAL_FAULTY_LOG` the file that gets one line a call:
 //! the function, the class of the object in question, and the attribute types named
 //! (`C_GetAttributeValue CKO_PRIVATE_KEY CKA_ID,CKA_MODULUS`). Never a PIN, a value or a message.
+//! `PRIVYSEAL_FAULTY_SCRIPT` is the file that says what goes wrong (see [`script`]).
 //! It offers PKCS#11 2.40 only (no C_GetInterface), so that no call passes it by.
 
 #![allow(
@@ -18,6 +19,10 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cryptoki_sys::*;
 
+mod script;
+
+use script::{Fault, fault_of};
+
 static TARGET: OnceLock<Option<CK_FUNCTION_LIST>> = OnceLock::new();
 static SPY: OnceLock<CK_FUNCTION_LIST> = OnceLock::new();
 static LOG: OnceLock<Option<Mutex<File>>> = OnceLock::new();
@@ -25,7 +30,7 @@ static LOG: OnceLock<Option<Mutex<File>>> = OnceLock::new();
 /// Loads the target, once, for the life of the process.
 fn target() -> Option<&'static CK_FUNCTION_LIST> {
     let load = || {
-        let path = std::env::var_os("PRIVYSEAL_SPY_TARGET")?;
+        let path = std::env::var_os("PRIVYSEAL_FAULTY_TARGET")?;
         // SAFETY: the test says which module this is.
         let library = unsafe { libloading::Library::new(path) }.ok()?;
         // SAFETY: PKCS#11 v2.40 §5.4: a module exports C_GetFunctionList with this signature.
@@ -50,7 +55,7 @@ fn target() -> Option<&'static CK_FUNCTION_LIST> {
 
 fn log(line: &str) {
     let open = || {
-        let path = std::env::var_os("PRIVYSEAL_SPY_LOG")?;
+        let path = std::env::var_os("PRIVYSEAL_FAULTY_LOG")?;
         let file = OpenOptions::new().create(true).append(true).open(path);
         file.ok().map(Mutex::new)
     };
@@ -61,9 +66,10 @@ fn log(line: &str) {
     }
 }
 
-/// A function that logs a line and calls the target's function of its name.
+/// A function that logs a line and calls the target's function of its name, unless a fault comes in between. Behind `writes`: where
+/// it writes, and where it says how much.
 macro_rules! spy {
-    ($($name:ident($($arg:ident: $type:ty),*) $line:expr;)*) => {
+    ($($name:ident($($arg:ident: $type:ty),*) $line:expr $(, writes $place:ident $len:ident)?;)*) => {
         $(
             unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
                 let Some(function) = target().and_then(|t| t.$name) else {
@@ -71,8 +77,18 @@ macro_rules! spy {
                 };
                 let detail: String = $line;
                 log(format!("{} {detail}", stringify!($name)).trim_end());
+                let fault = fault_of(stringify!($name));
+                if let Some(instead) = fault.and_then(before) {
+                    return instead;
+                }
                 // SAFETY: the caller's arguments, unchanged: its side of the contract is the target's.
-                unsafe { function($($arg),*) }
+                let rv = unsafe { function($($arg),*) };
+                let written: Option<Written> =
+                    [$(Written { place: $place.cast(), len: $len })?].into_iter().next();
+                match fault {
+                    Some(fault) => after(fault, rv, written),
+                    None => rv,
+                }
             }
         )*
         fn with_spies(mut list: CK_FUNCTION_LIST) -> CK_FUNCTION_LIST {
@@ -87,6 +103,51 @@ macro_rules! spy {
     };
 }
 
+/// The memory that a function writes to, and the number that says how much.
+struct Written {
+    place: *mut u8,
+    len: *mut CK_ULONG,
+}
+
+/// What happens instead of the call; `None`: it is made.
+fn before(fault: Fault) -> Option<CK_RV> {
+    match fault {
+        Fault::Crash => std::process::abort(),
+        Fault::Hang => loop {
+            std::thread::park();
+        },
+        Fault::Return(rv) => Some(rv),
+        Fault::Delay(time) => {
+            std::thread::sleep(time);
+            None
+        }
+        Fault::DoneBut(_) | Fault::Lie(_) | Fault::Garbage => None,
+    }
+}
+
+/// What becomes of its result.
+fn after(fault: Fault, rv: CK_RV, written: Option<Written>) -> CK_RV {
+    match (fault, written) {
+        (Fault::DoneBut(rv), _) => rv,
+        (Fault::Lie(count), Some(Written { len, .. })) if !len.is_null() => {
+            // SAFETY: the caller's length, which the function has written to already.
+            unsafe { len.write(count) };
+            rv
+        }
+        (Fault::Garbage, Some(Written { place, len })) if !place.is_null() && !len.is_null() => {
+            // SAFETY: the function has written `len` bytes there (for lists of numbers: at least as many).
+            unsafe {
+                let count = usize::try_from(len.read()).unwrap_or(0);
+                for byte in std::slice::from_raw_parts_mut(place, count) {
+                    *byte = !*byte;
+                }
+            }
+            rv
+        }
+        _ => rv,
+    }
+}
+
 type Session = CK_SESSION_HANDLE;
 type Object = CK_OBJECT_HANDLE;
 type Template = *mut CK_ATTRIBUTE;
@@ -96,6 +157,14 @@ type Len = *mut CK_ULONG;
 type NewObject = *mut CK_OBJECT_HANDLE;
 
 spy! {
+    C_GetInfo(info: *mut CK_INFO) String::new();
+    C_GetSlotList(present: CK_BBOOL, slots: *mut CK_SLOT_ID, count: Len) String::new(), writes slots count;
+    C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO) String::new();
+    C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) String::new();
+    C_GetMechanismList(slot: CK_SLOT_ID, kinds: *mut CK_MECHANISM_TYPE, count: Len) String::new(), writes kinds count;
+    C_GetSessionInfo(session: Session, info: *mut CK_SESSION_INFO) String::new();
+    C_FindObjects(session: Session, objects: NewObject, most: CK_ULONG, count: Len) String::new(), writes objects count;
+    C_FindObjectsFinal(session: Session) String::new();
     C_Initialize(args: *mut std::os::raw::c_void) String::new();
     C_Finalize(args: *mut std::os::raw::c_void) String::new();
     C_OpenSession(slot: CK_SLOT_ID, flags: CK_FLAGS, data: *mut std::os::raw::c_void, notify: CK_NOTIFY, session: *mut CK_SESSION_HANDLE)
@@ -127,9 +196,9 @@ spy! {
     C_DeriveKey(session: Session, mechanism: Mechanism, base: Object, template: Template, count: CK_ULONG, key: NewObject)
         format!("{} {} {}", mechanism_of(mechanism), class_of(session, base), described(template, count));
     C_SignInit(session: Session, mechanism: Mechanism, key: Object) format!("{} {}", mechanism_of(mechanism), class_of(session, key));
-    C_Sign(session: Session, data: Bytes, len: CK_ULONG, signature: Bytes, room: Len) String::new();
+    C_Sign(session: Session, data: Bytes, len: CK_ULONG, signature: Bytes, room: Len) String::new(), writes signature room;
     C_DecryptInit(session: Session, mechanism: Mechanism, key: Object) format!("{} {}", mechanism_of(mechanism), class_of(session, key));
-    C_Decrypt(session: Session, data: Bytes, len: CK_ULONG, plain: Bytes, room: Len) String::new();
+    C_Decrypt(session: Session, data: Bytes, len: CK_ULONG, plain: Bytes, room: Len) String::new(), writes plain room;
 }
 
 /// The one function that a module must export.
