@@ -115,10 +115,16 @@ fn the_fields_of_what_is_inside_win_over_those_outside() {
 
 #[test]
 fn another_from_inside_is_a_contradiction() {
-    for (from, fine) in [("alice@example.org", true), ("mallory@example.org", false)] {
+    let there = "alice@example.org";
+    for (outer, from, fine) in [
+        (there, "alice@example.org", true),
+        (there, "mallory@example.org", false),
+        ("a@bücher.example", "a@xn--bcher-kva.example", true),
+        ("a@bücher.example", "a@bucher.example", false),
+    ] {
         let inner = format!("From: {from}\r\nContent-Type: text/plain\r\n\r\nhello\r\n");
         let message = [
-            LETTER.as_bytes(),
+            LETTER.replace(there, outer).as_bytes(),
             &signed(inner.as_bytes(), SignForm::Opaque),
         ]
         .concat();

@@ -1,5 +1,6 @@
 //! Verifying: one pass that judges, another that releases.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 
 use der::asn1::ObjectIdentifier;
@@ -18,6 +19,7 @@ use crate::ess::{Findings, ID_CT_RECEIPT};
 use crate::io::Input;
 use crate::layer::Layer;
 use crate::limits;
+use crate::mailbox::Mailbox;
 use crate::mime::{CanonicalReader, CrlfHasher, Headers, MultipartSigned, Opened, open};
 
 /// Judges a signed message in any form. `content` is what a detached signature covers; where the message has content of its
@@ -423,11 +425,8 @@ impl VerifyOutcome {
         }
         found.extend(oddity(&self.headers, self.signers.len(), "From field"));
         found.extend(oddity(&self.inner, self.signers.len(), "From field inside"));
-        let (outside, inside) = (
-            mailboxes(&self.headers.addresses("From")),
-            mailboxes(&self.inner.addresses("From")),
-        );
-        if !outside.is_empty() && !inside.is_empty() && outside != inside {
+        let (outside, inside) = (self.headers.addresses("From"), self.inner.addresses("From"));
+        if !outside.is_empty() && !inside.is_empty() && mailboxes(&outside) != mailboxes(&inside) {
             found.push(
                 "the From field inside, which was signed, names another than the one outside"
                     .to_owned(),
@@ -461,12 +460,10 @@ fn oddity(headers: &Headers, signers: usize, field: &str) -> Option<String> {
     }
 }
 
-/// To be compared: without regard to order and case (RFC 8550 §3).
-fn mailboxes(addresses: &[String]) -> Vec<String> {
-    let mut all: Vec<String> = addresses.iter().map(|a| a.to_lowercase()).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+/// To be compared without regard to order; what is no address equals itself only.
+fn mailboxes(addresses: &[String]) -> HashSet<std::result::Result<Mailbox, &String>> {
+    let all = addresses.iter();
+    all.map(|a| Mailbox::parse(a).ok_or(a)).collect()
 }
 
 /// Digests, length and beginning of the content.
