@@ -1,5 +1,5 @@
 # Privyseal. `make demo` and `make test` need a Debian 12 machine with Rust; the rest is installed.
-.PHONY: help deps build demo test lint fuzz bench install clean
+.PHONY: help deps build demo test lint fuzz soak bench install clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -29,6 +29,11 @@ lint:
 ## make fuzz    every fuzz target for SECONDS_EACH (600) seconds, two at a time; installs a nightly compiler and cargo-fuzz
 fuzz:
 	@scripts/fuzz.sh
+
+## make soak    2,000 random schedules of cards that are pulled and put back while they are used: about half an hour
+soak: deps
+	cargo build --locked --workspace
+	PRIVYSEAL_SCHEDULES=2000 cargo test --locked --workspace --test schedules -- --nocapture
 
 ## make bench   speed beside raw C_Sign, openssl and gpgsm, as ratios (BENCH="bulk --mib 256" for a part)
 bench: build

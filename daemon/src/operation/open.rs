@@ -127,7 +127,9 @@ fn unsigned(opened: &Opened) -> String {
         );
     }
     match opened.layers.last().map(|layer| layer.kind) {
-        Some("enveloped" | "auth-enveloped") if opened.decrypted.is_empty() => {
+        Some("enveloped" | "auth-enveloped")
+            if opened.decrypted.is_empty() && opened.stopped.is_none() =>
+        {
             "the message is encrypted: open it to see whether it is signed (privyseal mail open)"
                 .into()
         }

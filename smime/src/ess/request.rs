@@ -11,6 +11,7 @@ use crate::cert::{Certificate, hex};
 use crate::content::ID_DATA;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::mailbox::same_mailbox;
 use crate::signed::{SignatureState, SignerOutcome, VerifyOutcome};
 
 /// What a sender asks for.
@@ -248,7 +249,7 @@ fn text(name: &GeneralName) -> String {
 fn means(name: &GeneralName, person: &Certificate) -> bool {
     match name {
         GeneralName::Rfc822Name(address) => {
-            let same = |own: &String| own.eq_ignore_ascii_case(address.as_str());
+            let same = |own: &String| same_mailbox(own, address.as_str());
             person.emails().iter().any(same)
         }
         GeneralName::DirectoryName(name) => name == person.parsed().tbs_certificate().subject(),
