@@ -12,6 +12,7 @@ mod pinentry;
 mod process;
 mod registry;
 mod run;
+mod screen;
 mod throttle;
 mod turns;
 mod unlock;

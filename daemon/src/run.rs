@@ -16,6 +16,7 @@ use crate::lock::Lock;
 use crate::operation::Environment;
 use crate::process;
 use crate::registry::Registry;
+use crate::screen;
 use crate::unlock::Unlocker;
 
 /// Threads for blocking work: 64 jobs, 64 `…Bytes` calls, and the rest.
@@ -74,6 +75,7 @@ async fn begin() -> Result<(Arc<Service>, Connection, Arc<Config>), String> {
     let service = Service::new(registry.clone(), unlocker, environment, spool);
     let connection = bus::serve(&service).await.map_err(unserved)?;
     tokio::spawn(bus::follow(service.clone(), connection.clone()));
+    tokio::spawn(screen::follow(service.clone(), connection.clone()));
     notify(&[NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{BUS_NAME} is served");
     Ok((service, connection, config))

@@ -281,10 +281,11 @@ impl World {
         wait_until("the bus", || {
             std::os::unix::net::UnixStream::connect(&socket).is_ok()
         });
-        self.env.insert(
-            "DBUS_SESSION_BUS_ADDRESS".into(),
-            format!("unix:path={}", socket.display()),
-        );
+        // one bus is both: nothing of this machine's is heard or told
+        for bus in ["DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS"] {
+            self.env
+                .insert(bus.into(), format!("unix:path={}", socket.display()));
+        }
     }
 
     /// Starts the daemon and waits for the token to be there.

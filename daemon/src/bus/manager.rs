@@ -66,20 +66,7 @@ impl Manager {
 
     async fn lock_all(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Failure> {
         tracing::info!(op = "lock-all", peer = sender(&header)?);
-        let registry = self.service.registry.clone();
-        let result = self
-            .service
-            .chore(move || {
-                let snapshot = registry.snapshot();
-                let tokens = snapshot
-                    .tokens
-                    .iter()
-                    .filter(|token| token.info.initialized);
-                each(tokens, |token| token.module.logout(&token.info.id))
-            })
-            .await;
-        self.service.settle().await;
-        result
+        self.service.log_out_everywhere().await
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -138,7 +125,7 @@ impl Manager {
 }
 
 /// Does it to all, and gives the first failure.
-fn each<T>(
+pub(super) fn each<T>(
     all: impl Iterator<Item = T>,
     work: impl Fn(T) -> privyseal_token::Result<()>,
 ) -> Result<(), Failure> {

@@ -161,6 +161,38 @@ impl Service {
         !self.registry.is_loaded() || *self.shown.borrow() < self.registry.snapshot().generation
     }
 
+    /// Locks all tokens.
+    async fn log_out_everywhere(&self) -> Result<(), Failure> {
+        let registry = self.registry.clone();
+        let result = self
+            .chore(move || {
+                let snapshot = registry.snapshot();
+                let tokens = snapshot
+                    .tokens
+                    .iter()
+                    .filter(|token| token.info.initialized);
+                manager::each(tokens, |token| token.module.logout(&token.info.id))
+            })
+            .await;
+        self.settle().await;
+        result
+    }
+
+    /// The same, because something has happened.
+    pub async fn lock_all(&self, why: &str) {
+        match self.log_out_everywhere().await {
+            Ok(()) => tracing::info!(op = "lock-all", why, "all tokens are locked"),
+            Err(failure) => {
+                tracing::warn!(
+                    op = "lock-all",
+                    why,
+                    error = failure.name.short(),
+                    "a token is not locked"
+                );
+            }
+        }
+    }
+
     /// Looks anew at what the modules told, and waits until the objects show it.
     async fn settle(&self) {
         let registry = self.registry.clone();
