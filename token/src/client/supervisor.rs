@@ -34,6 +34,8 @@ const REST: Duration = Duration::from_secs(6);
 /// A card's worker that nobody has used for so long exits, if it may; it is looked at every [`LOOK`].
 const IDLE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_secs(1);
+/// A card that shows no token is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// For C_Logout and C_Finalize; the worker's own limit is shorter.
 pub(super) const GOODBYE: Duration = Duration::from_secs(8);
 
@@ -77,7 +79,12 @@ pub(super) fn run(shared: &Arc<Shared>) {
                 set_phase(shared, Phase::Resting);
                 Some(REST)
             }
-            End::LetGo | End::Pulled => {
+            End::LetGo => {
+                set_phase(shared, Phase::Resting);
+                // one that shows nothing may be another program's for now, which no change of its reader tells
+                lock(&shared.state).tokens.is_empty().then_some(LOOK_AGAIN)
+            }
+            End::Pulled => {
                 set_phase(shared, Phase::Resting);
                 None
             }
