@@ -1,5 +1,6 @@
 //! The command line's grammar. Arguments of one command are beside that command.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -10,6 +11,7 @@ use crate::commands::{
     sign, status, token, verify,
 };
 use crate::error::Result;
+use crate::inherited;
 use crate::options::Options;
 use crate::time;
 use crate::ui::ColorChoice;
@@ -100,6 +102,26 @@ pub struct Prompting {
     /// Never ask a person for a PIN: fail instead
     #[arg(long)]
     pub batch: bool,
+}
+
+/// Where the PIN comes from when a key is used.
+#[derive(Args, Debug)]
+pub struct KeyPrompting {
+    /// For a key that wants its PIN at every use: read it from descriptor N (a pipe), up to the end of the line. The token
+    /// must be unlocked already
+    #[arg(long, value_name = "N")]
+    pin_fd: Option<u32>,
+
+    /// Never ask a person for a PIN: fail instead
+    #[arg(long)]
+    pub batch: bool,
+}
+
+impl KeyPrompting {
+    /// The descriptor of `--pin-fd`. Call it before anything is opened.
+    pub fn pin(&self) -> Result<Option<OwnedFd>> {
+        self.pin_fd.map(inherited::descriptor).transpose()
+    }
 }
 
 /// How a message is written.

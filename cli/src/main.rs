@@ -47,18 +47,30 @@ fn run(command: Command, ui: &Ui) -> Result<Exit> {
         Command::Config(args) => args.run(ui),
         Command::Completions(args) => args.run(ui),
         Command::Man(args) => args.run(),
-        Command::Sign(args) => wait_for(args.run(ui)),
         Command::Verify(args) => wait_for(args.run(ui)),
-        Command::Mail(args) => wait_for(args.run(ui)),
         Command::Encrypt(args) => wait_for(args.run(ui)),
-        Command::Decrypt(args) => wait_for(args.run(ui)),
         Command::Compress(args) => wait_for(args.run(ui)),
         Command::Decompress(args) => wait_for(args.run(ui)),
-        Command::Receipt(args) => wait_for(args.run(ui)),
-        Command::Token(args) => {
-            // before anything else is opened under its number
+        // the descriptors of PINs before anything else is opened under their numbers
+        Command::Sign(args) => {
             let pin = args.pin()?;
             wait_for(args.run(ui, pin))
+        }
+        Command::Decrypt(args) => {
+            let pin = args.pin()?;
+            wait_for(args.run(ui, pin))
+        }
+        Command::Mail(args) => {
+            let pin = args.pin()?;
+            wait_for(args.run(ui, pin))
+        }
+        Command::Receipt(args) => {
+            let pin = args.pin()?;
+            wait_for(args.run(ui, pin))
+        }
+        Command::Token(args) => {
+            let pins = args.pins()?;
+            wait_for(args.run(ui, pins))
         }
         Command::Cert(args) => wait_for(args.run(ui)),
         Command::Status(args) => wait_for(args.run(ui)),

@@ -45,6 +45,11 @@ impl Options {
         Ok(())
     }
 
+    /// The PIN of a key that wants it at every use.
+    pub fn pin(&mut self, pin: Option<OwnedFd>) {
+        self.set("pin-fd", pin.map(Fd::from));
+    }
+
     /// A SIGNER or RECIPIENT: an existing file becomes `fd:N`, the rest goes as it is.
     pub fn certificate(&mut self, selector: &str) -> Result<String> {
         if selector.starts_with(Pkcs11Uri::SCHEME) {

@@ -4,6 +4,7 @@ mod bus;
 mod client;
 mod config;
 mod descriptor;
+mod idle;
 mod job;
 mod lock;
 mod log;

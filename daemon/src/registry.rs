@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use privyseal_smime::Certificate;
-use privyseal_token::{KeyRef, Module, ModuleConfig, ModuleInfo, ModuleStatus, TokenId, TokenInfo};
+use privyseal_token::{
+    Batch, KeyRef, Module, ModuleConfig, ModuleInfo, ModuleStatus, TokenId, TokenInfo,
+};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, Instant};
 
@@ -110,6 +112,22 @@ impl Registry {
         *self.modules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(modules);
         self.started.store(true, Ordering::Release);
         self.refresh();
+    }
+
+    /// What PINs may be kept for from now on; after [`Self::start`].
+    pub fn set_batch(&self, batch: Option<Batch>) {
+        for module in self.modules().iter() {
+            module.set_batch(batch);
+        }
+    }
+
+    /// A certificate of a present token, as it is shown now.
+    pub fn find(&self, own: &OwnCertificate) -> Option<Arc<OwnCertificate>> {
+        let all = self.certificates();
+        let same = |c: &&Arc<OwnCertificate>| {
+            c.token == own.token && c.key == own.key && c.certificate == own.certificate
+        };
+        all.iter().find(same).cloned()
     }
 
     /// The modules, in their order.

@@ -72,10 +72,12 @@ async fn begin() -> Result<(Arc<Service>, Connection, Arc<Config>), String> {
         Handle::current(),
         config.pinentry.program.clone(),
     );
+    unlocker.idle.set_policy(&config.pin);
     let service = Service::new(registry.clone(), unlocker, environment, spool);
     let connection = bus::serve(&service).await.map_err(unserved)?;
     tokio::spawn(bus::follow(service.clone(), connection.clone()));
     tokio::spawn(screen::follow(service.clone(), connection.clone()));
+    tokio::spawn(bus::lock_idle(service.clone()));
     notify(&[NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{BUS_NAME} is served");
     Ok((service, connection, config))
@@ -122,6 +124,7 @@ fn start_modules(registry: Arc<Registry>, config: Arc<Config>, worker: PathBuf) 
             tracing::info!(path = %module.path.display(), "module");
         }
         registry.start(found, &worker);
+        registry.set_batch(config.pin.batch());
     });
 }
 
@@ -143,6 +146,8 @@ async fn reload(service: &Arc<Service>) {
 async fn load_anew(service: &Service) -> Result<(), String> {
     let (config, environment) = load(service.registry.clone(), service.spool.clone()).await?;
     service.set_environment(environment);
+    service.registry.set_batch(config.pin.batch());
+    service.unlocker.idle.set_policy(&config.pin);
     service
         .unlocker
         .set_pinentry(config.pinentry.program.clone());

@@ -1,23 +1,28 @@
-//! Unlocking a token: a PIN from a descriptor or a prompt, or the reader's own keypad (design rules 2 and 3).
+//! Everything that a PIN is asked for: unlocking a token, one use of a key that wants it every time, a new PIN. It comes from a
+//! descriptor, a prompt, or the reader's own keypad (design rules 2 and 3).
 //!
 //! One entry by a person is one C_Login at most. Unlocks of one token happen one after the other: who waited finds the token
 //! unlocked, and no second PIN is asked for. All of this blocks: it runs on a job's own thread.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use privyseal_proto::{ErrorName, Failure};
-use privyseal_token::{Module, TokenId, TokenInfo};
+use privyseal_token::{KeyPin, Module, TokenId, TokenInfo};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
 
 use crate::client::Caller;
 use crate::descriptor;
+use crate::idle::{Idle, Use};
 use crate::job::{Job, State};
+use crate::operation::Attempt;
 use crate::pinentry::{self, PinRequest, PinentryError};
-use crate::registry::Registry;
+use crate::registry::{OwnCertificate, Registry};
 
 /// PINs that a person may type in one job.
 const ENTRIES_MAX: u32 = 3;
@@ -43,12 +48,24 @@ pub struct Request<'a> {
     pub interactive: bool,
     /// for the person: `sign a message`
     pub purpose: &'a str,
+    /// the PIN of a key that wants it at every use
+    pub pin: &'a Cell<Option<OwnedFd>>,
     /// told just before a person must act at the reader's keypad
     pub keypad: &'a dyn Fn(&TokenId),
 }
 
+/// Which PIN is set anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewPin {
+    /// by the old one
+    Change,
+    /// by the PUK or SO PIN
+    Unblock,
+}
+
 /// Unlocks tokens, one person at a time for each.
 pub struct Unlocker {
+    pub idle: Idle,
     registry: Arc<Registry>,
     runtime: Handle,
     pinentry: Mutex<Option<PathBuf>>,
@@ -59,6 +76,7 @@ impl Unlocker {
     /// `pinentry` is the configured program. Needs a running tokio runtime.
     pub fn new(registry: Arc<Registry>, runtime: Handle, pinentry: Option<PathBuf>) -> Self {
         Unlocker {
+            idle: Idle::default(),
             registry,
             runtime,
             pinentry: Mutex::new(pinentry),
@@ -78,31 +96,29 @@ impl Unlocker {
         source: Source,
         request: &Request<'_>,
     ) -> Result<(), Failure> {
+        self.lock_if_over(token)?;
         if is_open(&self.token(token)?.1) {
             return Ok(());
         }
         let _gate = self.gate(token, request.job)?;
+        self.unlock_in_turn(token, source, request)
+    }
+
+    fn unlock_in_turn(
+        &self,
+        token: &TokenId,
+        source: Source,
+        request: &Request<'_>,
+    ) -> Result<(), Failure> {
         // it may have been unlocked, or pulled, while we waited
         let (module, info) = self.token(token)?;
         if is_open(&info) {
             return Ok(());
         }
         if info.pin_locked {
-            return Err(Failure::new(
-                ErrorName::PinLocked,
-                format!("the PIN of {:?} is blocked", info.label),
-            ));
+            return Err(blocked(&info));
         }
-        let attempt = Attempt {
-            module: &module,
-            info: &info,
-            request,
-            pinentry: self
-                .pinentry
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        };
+        let attempt = self.entry(&module, &info, request, What::Unlock);
         let result = match source {
             Source::Descriptor(fd) => attempt.by_descriptor(fd),
             Source::PinPad if !info.protected_auth_path => Err(Failure::new(
@@ -118,28 +134,276 @@ impl Unlocker {
             )),
             Source::PinPad => attempt.by_keypad(),
             Source::Any if info.protected_auth_path => attempt.by_keypad(),
-            Source::Prompt | Source::Any => attempt.by_prompt(),
+            Source::Prompt | Source::Any => {
+                attempt.by_prompt(|| Ok(()), |pin, last| attempt.login(Some(pin), last))
+            }
         };
-        request.job.set_state(State::Running);
-        // also after a failure: it may have changed the PIN flags
-        self.registry.refresh();
-        match &result {
-            Ok(()) => tracing::info!(
-                op = "unlock",
-                token = info.label,
-                peer = request.caller.name,
-                "unlocked"
-            ),
-            Err(failure) => {
-                tracing::info!(
-                    op = "unlock",
-                    token = info.label,
-                    peer = request.caller.name,
-                    error = failure.name.short(),
-                    "not unlocked"
-                );
+        if result.is_ok() {
+            self.idle.opened(token);
+        }
+        self.told("unlock", &info, request, result)
+    }
+
+    /// Uses a key: without a PIN, then with one entry for each try, where the key wants that (CKA_ALWAYS_AUTHENTICATE). The token is
+    /// unlocked; it may be locked by a wrong entry (OpenSC), and is unlocked anew before the next.
+    pub fn use_key(
+        &self,
+        own: &OwnCertificate,
+        request: &Request<'_>,
+        attempt: Attempt<'_>,
+    ) -> Result<(), Failure> {
+        let first = self.counted(own, &mut || attempt(None))?;
+        if !wants_pin(&first) {
+            return first.map_err(token_failure);
+        }
+        let token = &own.token;
+        let _gate = self.gate(token, request.job)?;
+        let (module, info) = self.token(token)?;
+        if info.pin_kept {
+            // the entry that we waited for serves this use too
+            let second = self.counted(own, &mut || attempt(None))?;
+            if !wants_pin(&second) {
+                return second.map_err(token_failure);
             }
         }
+        self.entries(
+            own,
+            &module,
+            &info,
+            request,
+            What::Key(&own.label),
+            &mut |pin| {
+                self.counted(own, &mut || attempt(pin.take()))
+                    .and_then(|result| result.map_err(token_failure))
+            },
+        )
+    }
+
+    /// Has the PIN of an unlocked token kept for a key that wants it at every use, as far as the configuration allows.
+    pub fn keep_pin(
+        &self,
+        own: &OwnCertificate,
+        source: Source,
+        request: &Request<'_>,
+    ) -> Result<(), Failure> {
+        if let Source::PinPad = source {
+            return Err(Failure::new(
+                ErrorName::NotSupported,
+                "a PIN that is typed on a keypad cannot be kept",
+            ));
+        }
+        let token = &own.token;
+        let _gate = self.gate(token, request.job)?;
+        let (module, info) = self.token(token)?;
+        if info.pin_kept {
+            return Ok(());
+        }
+        if let Source::Descriptor(fd) = source {
+            request.pin.set(Some(fd));
+        }
+        self.entries(
+            own,
+            &module,
+            &info,
+            request,
+            What::Key(&own.label),
+            &mut |pin| {
+                let Some(pin) = pin.take() else {
+                    return Err(cancelled());
+                };
+                module
+                    .keep_pin(&own.token, &own.key, pin)
+                    .map_err(token_failure)
+            },
+        )
+    }
+
+    /// Entries for a key, by the call's descriptor or a prompt, each sent once.
+    fn entries(
+        &self,
+        own: &OwnCertificate,
+        module: &Module,
+        info: &TokenInfo,
+        request: &Request<'_>,
+        what: What<'_>,
+        send: &mut dyn FnMut(&mut Option<KeyPin>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let entry = self.entry(module, info, request, what);
+        let mut send = |pin, final_try| send(&mut Some(KeyPin { pin, final_try }));
+        let result = if let Some(fd) = request.pin.take() {
+            entry.read(fd).and_then(|pin| send(pin, false))
+        } else if !request.interactive {
+            Err(no_key_pin(own))
+        } else if info.protected_auth_path {
+            Err(Failure::new(
+                ErrorName::NotSupported,
+                "keys that want their PIN at every use are not served by a reader's keypad yet",
+            ))
+        } else {
+            let open = || self.unlock_in_turn(&own.token, Source::Any, request);
+            entry.by_prompt(open, send)
+        };
+        self.told("key-pin", info, request, result)
+    }
+
+    /// A use of a key for a call that never asks anybody.
+    pub fn use_key_silently(
+        &self,
+        own: &OwnCertificate,
+        attempt: Attempt<'_>,
+    ) -> Result<(), Failure> {
+        let result = self.counted(own, &mut || attempt(None))?;
+        if wants_pin(&result) {
+            return Err(no_key_pin(own));
+        }
+        result.map_err(token_failure)
+    }
+
+    /// Whether a key of an unlocked token would want a PIN that nobody will say.
+    pub fn check_key(&self, own: &OwnCertificate) -> Result<(), Failure> {
+        let wants = self
+            .registry
+            .find(own)
+            .is_some_and(|now| now.always_authenticate);
+        if wants && !self.token(&own.token)?.1.pin_kept {
+            return Err(no_key_pin(own));
+        }
+        Ok(())
+    }
+
+    /// One use of a key, counted; after the last that the configuration allows the token is locked.
+    fn counted(
+        &self,
+        own: &OwnCertificate,
+        work: &mut dyn FnMut() -> privyseal_token::Result<()>,
+    ) -> Result<privyseal_token::Result<()>, Failure> {
+        self.lock_if_over(&own.token)?;
+        let turn = self.idle.begin(&own.token)?;
+        let result = work();
+        self.idle.end(&own.token, result.is_ok());
+        if turn == Use::Last && result.is_ok() {
+            self.lock(&own.module, &own.token, "used as often as it may be")?;
+        }
+        Ok(result)
+    }
+
+    /// Locks a token that has been without use for too long, if nobody has yet.
+    pub fn lock_if_over(&self, token: &TokenId) -> Result<(), Failure> {
+        if self.idle.is_over(token) {
+            match self.registry.token(token) {
+                Some((module, info)) if info.unlocked => self.lock(&module, token, "not used")?,
+                _ => self.idle.closed(token),
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self, module: &Module, token: &TokenId, why: &str) -> Result<(), Failure> {
+        module.logout(token).map_err(token_failure)?;
+        self.idle.closed(token);
+        self.registry.refresh();
+        tracing::info!(op = "lock", token = token.0, why, "locked");
+        Ok(())
+    }
+
+    /// Sets a new PIN: `given` are descriptors of the old one (or the PUK) and of the new one; else a person is asked.
+    pub fn set_pin(
+        &self,
+        token: &TokenId,
+        which: NewPin,
+        given: Option<(OwnedFd, OwnedFd)>,
+        request: &Request<'_>,
+    ) -> Result<(), Failure> {
+        let _gate = self.gate(token, request.job)?;
+        let (module, info) = self.token(token)?;
+        if info.protected_auth_path {
+            return Err(Failure::new(
+                ErrorName::NotSupported,
+                "setting a PIN on a reader's keypad is not supported yet",
+            ));
+        }
+        match which {
+            NewPin::Change if info.pin_locked => return Err(blocked(&info)),
+            NewPin::Unblock if info.so_pin_locked => return Err(which.puk_blocked()),
+            _ => {}
+        }
+        let entry = self.entry(&module, &info, request, What::New(which));
+        let set = |old, new, last| {
+            let result = match which {
+                NewPin::Change => module.change_pin(token, old, new, last),
+                NewPin::Unblock => module.unblock_pin(token, old, new, last),
+            };
+            result.map_err(|error| which.failure(error))
+        };
+        let result = match given {
+            Some((old, new)) => entry.read(old).and_then(|old| {
+                let new = entry.read(new)?;
+                entry.check_new(&new)?;
+                set(old, new, false)
+            }),
+            None if !request.interactive => Err(Failure::new(
+                ErrorName::PinRequired,
+                "nobody may be asked for the PINs by this call",
+            )),
+            None => {
+                let mut new: Option<Zeroizing<Vec<u8>>> = None;
+                let send = |old, last| {
+                    let wanted = match new.take() {
+                        Some(wanted) => wanted,
+                        None => entry.ask_new()?,
+                    };
+                    let result = set(old, wanted.clone(), last);
+                    let again = matches!(&result, Err(f) if f.name != ErrorName::PinInvalid);
+                    new = again.then_some(wanted);
+                    result
+                };
+                entry.by_prompt(|| Ok(()), send)
+            }
+        };
+        if result.is_ok() {
+            self.idle.closed(token);
+        }
+        self.told("set-pin", &info, request, result)
+    }
+
+    fn entry<'a>(
+        &self,
+        module: &'a Module,
+        info: &'a TokenInfo,
+        request: &'a Request<'a>,
+        what: What<'a>,
+    ) -> Entry<'a> {
+        let pinentry = self
+            .pinentry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Entry {
+            module,
+            info,
+            request,
+            pinentry,
+            what,
+        }
+    }
+
+    /// Afterwards, also after a failure: it may have changed the PIN flags.
+    fn told(
+        &self,
+        op: &'static str,
+        info: &TokenInfo,
+        request: &Request<'_>,
+        result: Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        request.job.set_state(State::Running);
+        self.registry.refresh();
+        tracing::info!(
+            op,
+            token = info.label,
+            peer = request.caller.name,
+            error = result.as_ref().err().map(|failure| failure.name.short()),
+            "PIN"
+        );
         result
     }
 
@@ -177,21 +441,84 @@ fn is_open(info: &TokenInfo) -> bool {
     info.unlocked || !info.login_required
 }
 
-/// One unlock whose turn it is.
-struct Attempt<'a> {
+fn wants_pin(result: &privyseal_token::Result<()>) -> bool {
+    matches!(result, Err(privyseal_token::Error::KeyPinRequired))
+}
+
+fn no_key_pin(own: &OwnCertificate) -> Failure {
+    Failure::new(
+        ErrorName::PinRequired,
+        format!(
+            "the key {:?} wants its PIN at every use, and this call may not ask a person: pass it along (--pin-fd), or have \
+             one entry serve several uses ([pin] batch-uses in the configuration)",
+            own.label
+        ),
+    )
+}
+
+fn blocked(info: &TokenInfo) -> Failure {
+    Failure::new(
+        ErrorName::PinLocked,
+        format!("the PIN of {:?} is blocked", info.label),
+    )
+}
+
+impl NewPin {
+    fn failure(self, error: privyseal_token::Error) -> Failure {
+        use privyseal_token::Error as E;
+        let mut failure = token_failure(error.clone());
+        if self == NewPin::Unblock {
+            failure.message = match error {
+                E::BadPin => "the PUK or SO-PIN is wrong".into(),
+                E::BadPinFewTriesLeft => {
+                    "the PUK or SO-PIN is wrong, and few tries are left".into()
+                }
+                E::BadPinFinalTry => "the PUK or SO-PIN has one try left".into(),
+                E::PinLocked => return self.puk_blocked(),
+                _ => failure.message,
+            };
+        }
+        failure
+    }
+
+    fn puk_blocked(self) -> Failure {
+        Failure::new(
+            ErrorName::PinLocked,
+            "the PUK or SO-PIN is blocked too: only who issued the token can help",
+        )
+    }
+}
+
+/// What an entry is for.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Unlock,
+    /// one use of the key of this label
+    Key(&'a str),
+    New(NewPin),
+}
+
+/// One thing that a PIN is wanted for, whose turn it is.
+struct Entry<'a> {
     module: &'a Module,
     info: &'a TokenInfo,
     request: &'a Request<'a>,
     pinentry: Option<PathBuf>,
+    what: What<'a>,
 }
 
-impl Attempt<'_> {
+impl Entry<'_> {
     fn by_descriptor(&self, fd: OwnedFd) -> Result<(), Failure> {
+        let pin = self.read(fd)?;
+        self.login(Some(pin), false)
+    }
+
+    fn read(&self, fd: OwnedFd) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let pin = descriptor::read_pin(fd)?;
         if self.request.job.is_cancelled() {
             return Err(cancelled());
         }
-        self.login(Some(pin), false)
+        Ok(pin)
     }
 
     fn by_keypad(&self) -> Result<(), Failure> {
@@ -212,21 +539,26 @@ impl Attempt<'_> {
     }
 
     /// Every entry is one C_Login: what may be the last try is confirmed before the PIN is asked for.
-    fn by_prompt(&self) -> Result<(), Failure> {
-        let mut last = self.info.pin_final_try;
+    fn by_prompt(
+        &self,
+        before: impl Fn() -> Result<(), Failure>,
+        mut send: impl FnMut(Zeroizing<Vec<u8>>, bool) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut last = self.final_try(self.info);
         let mut error: Option<String> = None;
         let mut failure = cancelled();
         for _ in 0..ENTRIES_MAX {
+            before()?;
             if last {
                 self.confirm_last()?;
                 let before = error.map(|error| format!("{error}. ")).unwrap_or_default();
                 error = Some(format!("{before}This is the last try."));
             }
-            let pin = self.ask(error.take())?;
+            let pin = self.ask(self.words().0, error.take())?;
             if self.request.job.is_cancelled() {
                 return Err(cancelled());
             }
-            failure = match self.login(Some(pin), last) {
+            failure = match send(pin, last) {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
@@ -251,10 +583,77 @@ impl Attempt<'_> {
         let tokens = self.module.tokens();
         tokens
             .iter()
-            .any(|token| token.id == self.info.id && token.pin_final_try)
+            .any(|token| token.id == self.info.id && self.final_try(token))
     }
 
-    fn ask(&self, error: Option<String>) -> Result<zeroize::Zeroizing<Vec<u8>>, Failure> {
+    fn final_try(&self, info: &TokenInfo) -> bool {
+        match self.what {
+            What::New(NewPin::Unblock) => info.so_pin_final_try,
+            _ => info.pin_final_try,
+        }
+    }
+
+    /// Asks for a new PIN until it was typed twice.
+    fn ask_new(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let mut error = None;
+        for _ in 0..ENTRIES_MAX {
+            let new = self.ask("New PIN:", error.take())?;
+            if let Err(failure) = self.check_new(&new) {
+                error = Some(failure.message);
+                continue;
+            }
+            if self.ask("New PIN again:", None)? == new {
+                return Ok(new);
+            }
+            error = Some("the two entries differ".into());
+        }
+        Err(Failure::new(
+            ErrorName::PinInvalid,
+            error.unwrap_or_default(),
+        ))
+    }
+
+    /// Before anything is sent.
+    fn check_new(&self, new: &[u8]) -> Result<(), Failure> {
+        let (min, max) = (self.info.pin_min, self.info.pin_max);
+        let len = u32::try_from(new.len()).unwrap_or(u32::MAX);
+        // tokens that state no sensible bounds take anything
+        if max == 0 || min > max || (min..=max).contains(&len) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorName::PinInvalid,
+            format!("a new PIN has {min} to {max} characters"),
+        ))
+    }
+
+    /// The word at the entry, and what is to be done.
+    fn words(&self) -> (&'static str, String) {
+        let token = format!(
+            "{} (serial number {})",
+            plain(&self.info.label),
+            plain(&self.info.serial)
+        );
+        match self.what {
+            What::Unlock => ("PIN:", format!("Unlock the token {token}.")),
+            What::Key(key) => (
+                "PIN:",
+                format!(
+                    "The key {} wants the PIN of the token {token} for this use.",
+                    plain(key)
+                ),
+            ),
+            What::New(NewPin::Change) => {
+                ("Old PIN:", format!("Change the PIN of the token {token}."))
+            }
+            What::New(NewPin::Unblock) => (
+                "PUK or SO-PIN:",
+                format!("Give the token {token} a new PIN by its PUK."),
+            ),
+        }
+    }
+
+    fn ask(&self, word: &str, error: Option<String>) -> Result<Zeroizing<Vec<u8>>, Failure> {
         self.request.job.set_state(State::WaitingForUser);
         let context = &self.request.caller.context;
         let pin = pinentry::ask_pin(
@@ -262,7 +661,7 @@ impl Attempt<'_> {
             &context.client,
             context.tty.as_ref(),
             context.uid,
-            &self.prompt("PIN:", error, ""),
+            &self.prompt(word, error, ""),
             &self.request.job.control,
         );
         self.request.job.set_state(State::Running);
@@ -272,7 +671,12 @@ impl Attempt<'_> {
     fn confirm_last(&self) -> Result<(), Failure> {
         self.request.job.set_state(State::WaitingForUser);
         let context = &self.request.caller.context;
-        let warning = "\n\nOne try is left. A wrong PIN now blocks the token. Try anyway?";
+        let warning = match self.what {
+            What::New(NewPin::Unblock) => {
+                "\n\nOne try is left. A wrong PUK now blocks the token for good. Try anyway?"
+            }
+            _ => "\n\nOne try is left. A wrong PIN now blocks the token. Try anyway?",
+        };
         let answer = pinentry::confirm(
             self.pinentry.as_deref(),
             &context.client,
@@ -296,17 +700,16 @@ impl Attempt<'_> {
         PinRequest {
             title: "Privyseal".into(),
             description: format!(
-                "{who} wants to {}.\nUnlock the token {} (serial number {}).{more}",
+                "{who} wants to {}.\n{}{more}",
                 plain(self.request.purpose),
-                plain(&self.info.label),
-                plain(&self.info.serial),
+                self.words().1,
             ),
             prompt: prompt.into(),
             error,
         }
     }
 
-    fn login(&self, pin: Option<zeroize::Zeroizing<Vec<u8>>>, last: bool) -> Result<(), Failure> {
+    fn login(&self, pin: Option<Zeroizing<Vec<u8>>>, last: bool) -> Result<(), Failure> {
         let result = self.module.login(&self.info.id, pin, last);
         result.map_err(token_failure)
     }

@@ -55,7 +55,7 @@ error_names! {
     BadPin => "type the PIN again with care: tokens block after a few wrong ones",
     BadPinFewTriesLeft => "look the PIN up before you try again: few tries are left",
     BadPinFinalTry => "one try is left: unlock at a prompt (`privyseal token unlock TOKEN` on a terminal or desktop), not by --pin-fd",
-    PinLocked => "the PIN is blocked: it must be unblocked with the PUK or SO-PIN",
+    PinLocked => "unblock it with the PUK or SO-PIN: privyseal token unblock TOKEN",
     PinExpired => "change the PIN first",
     PinInvalid => "",
     ProtectedAuthPathNeeded => "type the PIN on the reader's own keypad",

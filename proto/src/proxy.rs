@@ -42,6 +42,8 @@ pub trait Manager {
 #[proxy(interface = "org.privyseal1.Token", default_service = "org.privyseal1")]
 pub trait Token {
     fn unlock(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    fn change_pin(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    fn unblock_pin(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
     fn lock(&self) -> zbus::Result<()>;
 }
 

@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use privyseal_virtual_card::card::Card as VirtualCard;
+use privyseal_virtual_card::keys;
+use privyseal_virtual_card::pcscd::Pcscd;
+use privyseal_virtual_card::reader::Reader;
 use tempfile::TempDir;
 
 use crate::kryoptic;
@@ -33,6 +37,11 @@ pub struct WorldOptions {
     pub keys: Vec<(PathBuf, PathBuf)>,
     /// kinds of keys on a second token, of kryoptic (`tests/src/bin/kryoptic-token.rs`); none: no such token
     pub kryoptic: &'static [&'static str],
+    /// Keys of a PIV card in the first virtual reader (`9c=p256` …; PIN 123456, PUK 12345678), behind OpenSC and a pcscd of its
+    /// own; none: no such card. Only in [`privyseal_virtual_card::pcscd::in_private_place`].
+    pub card: &'static [&'static str],
+    /// arguments of pkcs11-tool, each for one call that prepares the token
+    pub pkcs11_tool: &'static [&'static str],
 }
 
 /// A finished program.
@@ -91,12 +100,36 @@ impl Run {
     }
 }
 
+const OPENSC: &str = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so";
+
+/// A card in a reader.
+struct Card {
+    reader: Reader,
+    _pcscd: Pcscd,
+}
+
+impl Card {
+    fn new(dir: &Path, algorithms: &[&str]) -> Self {
+        let algorithms: Vec<String> = algorithms.iter().map(|&text| text.to_owned()).collect();
+        let algorithms = keys::parse(&algorithms).unwrap();
+        keys::make_missing(dir, &algorithms, "card@example.org").unwrap();
+        let pcscd = Pcscd::start();
+        let reader = Reader::new(VirtualCard::open(dir).unwrap(), "127.0.0.1", 35963);
+        reader.insert().unwrap();
+        Card {
+            reader,
+            _pcscd: pcscd,
+        }
+    }
+}
+
 /// Bus, token and daemon.
 pub struct World {
     temp: TempDir,
     env: BTreeMap<String, String>,
     bus: Option<Child>,
     daemon: Option<Child>,
+    card: Option<Card>,
     release: bool,
     log: &'static str,
     not_imported: Vec<(PathBuf, String)>,
@@ -123,12 +156,16 @@ impl World {
             env: BTreeMap::new(),
             bus: None,
             daemon: None,
+            card: None,
             release: options.release,
             log: options.log.unwrap_or("info"),
             not_imported: Vec::new(),
         };
         world.read_env();
         world.not_imported = world.import(&options.keys);
+        for arguments in options.pkcs11_tool {
+            world.pkcs11_tool(arguments);
+        }
         let config = world.path("token/privyseal.toml");
         let mut text = fs::read_to_string(&config).unwrap();
         let pinentry = match options.pinentry {
@@ -146,10 +183,40 @@ impl World {
         if !options.kryoptic.is_empty() {
             text = world.with_kryoptic(&text, options.kryoptic);
         }
+        if !options.card.is_empty() {
+            let card = Card::new(&world.path("card"), options.card);
+            text.push_str(&format!("\n[[module]]\npath = \"{OPENSC}\"\n"));
+            let anchors = format!(
+                "anchors = [\"{}\", ",
+                world.path("card/anchor.pem").display()
+            );
+            text = text.replacen("anchors = [", &anchors, 1);
+            world.card = Some(card);
+        }
         fs::write(&config, text).unwrap();
         world.start_bus();
         world.start_daemon();
         world
+    }
+
+    /// pkcs11-tool on the demo token, logged in.
+    fn pkcs11_tool(&self, arguments: &str) {
+        let config = fs::read_to_string(self.path("token/privyseal.toml")).unwrap();
+        let line = config.lines().find(|l| l.starts_with("path = ")).unwrap();
+        let module = line.trim_start_matches("path = ").trim_matches('"');
+        let run = self.run(
+            "pkcs11-tool",
+            ["--module", module, "--token-label", "privyseal-demo"]
+                .into_iter()
+                .chain(["--login", "--pin", PIN])
+                .chain(arguments.split(' ')),
+        );
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+
+    /// The card of [`WorldOptions::card`].
+    pub fn card(&self) -> &Reader {
+        &self.card.as_ref().unwrap().reader
     }
 
     /// The same, unlocked.
@@ -306,7 +373,10 @@ impl World {
         self.daemon = Some(daemon);
         wait_until("the token", || {
             let list = self.privyseal(["token", "list", "--json"]);
-            list.code == 0 && list.text().contains("privyseal-demo")
+            let text = list.text();
+            list.code == 0
+                && text.contains("privyseal-demo")
+                && (self.card.is_none() || text.contains("Virtual Card"))
         });
     }
 

@@ -19,15 +19,15 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::protocol::{Answer, Call, Secret};
+use crate::protocol::{Answer, Call, PinForUse, Secret};
 use crate::quirks;
 use crate::{
-    KeyRef, ModuleConfig, ModuleInfo, SignScheme, TokenCertificate, TokenId, TokenInfo,
-    UnwrapScheme,
+    Batch, KeyPin, KeyRef, ModuleConfig, ModuleInfo, SignScheme, TokenCertificate, TokenId,
+    TokenInfo, UnwrapScheme,
 };
-use lanes::Lanes;
+use lanes::{Lane, Lanes};
 use readers::Watch;
-use shared::{Setup, lock};
+use shared::{Setup, Whose, lock};
 
 /// Time from a request's start in the module to the worker's end.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -95,6 +95,7 @@ impl Module {
             deadline,
             notify,
             wrong_pins: Default::default(),
+            batch: Default::default(),
         };
         let lanes = Arc::new(Lanes::start(setup, per_reader));
         Arc::new(Self {
@@ -106,6 +107,11 @@ impl Module {
     /// What it was started with.
     pub fn config(&self) -> &ModuleConfig {
         &self.lanes.setup.config
+    }
+
+    /// What the next PINs may be kept for; at first nothing.
+    pub fn set_batch(&self, batch: Option<Batch>) {
+        *lock(&self.lanes.setup.batch) = batch;
     }
 
     /// How it is now.
@@ -168,7 +174,7 @@ impl Module {
             None => PINPAD_DEADLINE.max(self.lanes.setup.deadline),
         };
         let lane = self.lanes.find(token)?;
-        let turn = lane.shared.pin_turn(token)?;
+        let turn = lane.shared.pin_turn(token, Whose::User)?;
         if turn.is_unlocked() {
             return Ok(());
         }
@@ -177,6 +183,7 @@ impl Module {
             token: token.clone(),
             pin: pin.map(Secret),
             final_try,
+            keep: self.lanes.setup.batch(),
         };
         turn.judge(lane.shared.call("login", call, limit))
             .map(|_| ())
@@ -187,14 +194,59 @@ impl Module {
     pub fn logout(&self, token: &TokenId) -> Result<()> {
         let lane = self.lanes.find(token)?;
         let token = token.clone();
-        if let Answer::Resting = lane.ask("logout", Call::Logout { token })? {
-            lane.shared.await_rest();
-        }
+        let answer = lane.ask("logout", Call::Logout { token });
+        rested(&lane, answer)
+    }
+
+    /// Changes the PIN; then the token is locked. The old one costs a try if it is wrong, as at [`Module::login`].
+    pub fn change_pin(
+        &self,
+        token: &TokenId,
+        old: Zeroizing<Vec<u8>>,
+        new: Zeroizing<Vec<u8>>,
+        final_try: bool,
+    ) -> Result<()> {
+        check_lengths(&[&old, &new])?;
+        let lane = self.lanes.find(token)?;
+        let turn = lane.shared.pin_turn(token, Whose::User)?;
+        turn.allow(final_try)?;
+        let call = Call::ChangePin {
+            token: token.clone(),
+            old: Secret(old),
+            new: Secret(new),
+            final_try,
+        };
+        turn.judge(rested(&lane, lane.ask("change-pin", call)))?;
+        lane.shared.pin_is_new(token);
+        Ok(())
+    }
+
+    /// Gives the user a new PIN by the SO PIN, or the PUK of a card; then the token is locked. Its tries are counted as those
+    /// of the PIN are: [`crate::Error::BadPin`] and its kin mean the SO PIN.
+    pub fn unblock_pin(
+        &self,
+        token: &TokenId,
+        puk: Zeroizing<Vec<u8>>,
+        new: Zeroizing<Vec<u8>>,
+        final_try: bool,
+    ) -> Result<()> {
+        check_lengths(&[&puk, &new])?;
+        let lane = self.lanes.find(token)?;
+        let turn = lane.shared.pin_turn(token, Whose::Officer)?;
+        turn.allow(final_try)?;
+        let call = Call::UnblockPin {
+            token: token.clone(),
+            puk: Secret(puk),
+            new: Secret(new),
+            final_try,
+        };
+        turn.judge(rested(&lane, lane.ask("unblock", call)))?;
+        lane.shared.pin_is_new(token);
         Ok(())
     }
 
     /// Signs a ready digest. An unknown or stale key is looked for once more before [`crate::Error::NoSecretKey`].
-    /// A key that wants its PIN at every use (CKA_ALWAYS_AUTHENTICATE): [`crate::Error::PinRequired`].
+    /// A key that wants its PIN at every use (CKA_ALWAYS_AUTHENTICATE), and no PIN is kept: [`crate::Error::KeyPinRequired`].
     pub fn sign(
         &self,
         token: &TokenId,
@@ -202,25 +254,25 @@ impl Module {
         scheme: SignScheme,
         digest: &[u8],
     ) -> Result<Vec<u8>> {
-        let call = sign_call(token, key, scheme, digest, None);
-        bytes(self.lanes.find(token)?.ask("sign", call))
+        self.sign_with(token, key, scheme, digest, None)
     }
 
-    /// [`Module::sign`] with a key that wants its PIN at every use: one context-specific C_Login, counted like [`Module::login`].
-    pub fn sign_with_pin(
+    /// [`Module::sign`], with the PIN that the key may want.
+    pub fn sign_with(
         &self,
         token: &TokenId,
         key: &KeyRef,
         scheme: SignScheme,
         digest: &[u8],
-        pin: Zeroizing<Vec<u8>>,
-        final_try: bool,
+        pin: Option<KeyPin>,
     ) -> Result<Vec<u8>> {
-        let lane = self.lanes.find(token)?;
-        let turn = lane.shared.pin_turn(token)?;
-        turn.allow(final_try)?;
-        let call = sign_call(token, key, scheme, digest, Some(Secret(pin)));
-        bytes(turn.judge(lane.ask("sign", call)))
+        bytes(self.use_key(token, "sign", pin, |pin| Call::Sign {
+            token: token.clone(),
+            key: key.clone(),
+            scheme,
+            digest: digest.to_vec(),
+            pin,
+        }))
     }
 
     /// Opens an RSA-wrapped key of `expected_len` bytes. What is wrong with padding or length does not show: a random key
@@ -233,40 +285,60 @@ impl Module {
         wrapped: &[u8],
         expected_len: usize,
     ) -> Result<Zeroizing<Vec<u8>>> {
-        let call = unwrap_call(token, key, scheme, wrapped, expected_len, None)?;
-        secret(self.lanes.find(token)?.ask("unwrap", call))
+        self.unwrap_key_with(token, key, scheme, wrapped, expected_len, None)
     }
 
-    /// [`Module::unwrap_key`] with a key that wants its PIN at every use.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "unwrap_key's, and the two that a PIN needs"
-    )]
-    pub fn unwrap_key_with_pin(
+    /// [`Module::unwrap_key`], with the PIN that the key may want.
+    pub fn unwrap_key_with(
         &self,
         token: &TokenId,
         key: &KeyRef,
         scheme: UnwrapScheme,
         wrapped: &[u8],
         expected_len: usize,
-        pin: Zeroizing<Vec<u8>>,
-        final_try: bool,
+        pin: Option<KeyPin>,
     ) -> Result<Zeroizing<Vec<u8>>> {
-        let lane = self.lanes.find(token)?;
-        let turn = lane.shared.pin_turn(token)?;
-        turn.allow(final_try)?;
-        let call = unwrap_call(token, key, scheme, wrapped, expected_len, Some(Secret(pin)))?;
-        secret(turn.judge(lane.ask("unwrap", call)))
+        let expected_len = u32::try_from(expected_len)
+            .ok()
+            .filter(|_| expected_len <= MAX_UNWRAPPED)
+            .ok_or_else(|| {
+                Error::UnsupportedAlgorithm(format!("a wrapped key of {expected_len} bytes"))
+            })?;
+        // longer than any modulus is as wrong as nothing at all, and is answered like it
+        let wrapped = if wrapped.len() > MAX_WRAPPED {
+            Vec::new()
+        } else {
+            wrapped.to_vec()
+        };
+        secret(self.use_key(token, "unwrap", pin, |pin| Call::Unwrap {
+            token: token.clone(),
+            key: key.clone(),
+            scheme,
+            wrapped,
+            expected_len,
+            pin,
+        }))
     }
 
     /// ECDH (CKM_ECDH1_DERIVE, CKD_NULL) with an uncompressed point: the x coordinate; X25519 with 32 bytes: the shared secret.
     pub fn ecdh(&self, token: &TokenId, key: &KeyRef, point: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let call = Call::Ecdh {
+        self.ecdh_with(token, key, point, None)
+    }
+
+    /// [`Module::ecdh`], with the PIN that the key may want.
+    pub fn ecdh_with(
+        &self,
+        token: &TokenId,
+        key: &KeyRef,
+        point: &[u8],
+        pin: Option<KeyPin>,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        secret(self.use_key(token, "ecdh", pin, |pin| Call::Ecdh {
             token: token.clone(),
             key: key.clone(),
             point: point.to_vec(),
-        };
-        secret(self.lanes.find(token)?.ask("ecdh", call))
+            pin,
+        }))
     }
 
     /// ML-KEM decapsulation (C_DecapsulateKey, PKCS#11 v3.2): the shared secret, 32 bytes.
@@ -279,12 +351,66 @@ impl Module {
         key: &KeyRef,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        let call = Call::Decapsulate {
-            token: token.clone(),
-            key: key.clone(),
-            ciphertext: ciphertext.to_vec(),
+        self.decapsulate_with(token, key, ciphertext, None)
+    }
+
+    /// [`Module::decapsulate`], with the PIN that the key may want.
+    pub fn decapsulate_with(
+        &self,
+        token: &TokenId,
+        key: &KeyRef,
+        ciphertext: &[u8],
+        pin: Option<KeyPin>,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        secret(
+            self.use_key(token, "decapsulate", pin, |pin| Call::Decapsulate {
+                token: token.clone(),
+                key: key.clone(),
+                ciphertext: ciphertext.to_vec(),
+                pin,
+            }),
+        )
+    }
+
+    /// A context-specific C_Login for no operation, so that the worker keeps the PIN as [`Module::set_batch`] allows.
+    pub fn keep_pin(&self, token: &TokenId, key: &KeyRef, pin: KeyPin) -> Result<()> {
+        let keep = |pin: Option<PinForUse>| match pin {
+            Some(pin) => Call::KeepPin {
+                token: token.clone(),
+                key: key.clone(),
+                pin,
+            },
+            None => Call::Poll,
         };
-        secret(self.lanes.find(token)?.ask("decapsulate", call))
+        self.use_key(token, "keep-pin", Some(pin), keep).map(|_| ())
+    }
+
+    /// With a PIN: one context-specific C_Login at most, counted like [`Module::login`].
+    fn use_key(
+        &self,
+        token: &TokenId,
+        op: &'static str,
+        pin: Option<KeyPin>,
+        call: impl FnOnce(Option<PinForUse>) -> Call,
+    ) -> Result<Answer> {
+        let lane = self.lanes.find(token)?;
+        let Some(KeyPin { pin, final_try }) = pin else {
+            let answer = lane.ask(op, call(None));
+            if let Err(Error::BadPin | Error::BadPinFewTriesLeft | Error::PinLocked) = answer {
+                // a PIN that was kept is no longer right
+                return lane.shared.pin_turn(token, Whose::User)?.judge(answer);
+            }
+            return answer;
+        };
+        check_lengths(&[&pin])?;
+        let turn = lane.shared.pin_turn(token, Whose::User)?;
+        turn.allow(final_try)?;
+        let pin = PinForUse {
+            pin: Secret(pin),
+            final_try,
+            keep: self.lanes.setup.batch(),
+        };
+        turn.judge(lane.ask(op, call(Some(pin))))
     }
 
     /// Logs out everywhere and ends the workers. Waits for their end, at most some seconds.
@@ -303,50 +429,22 @@ impl Drop for Module {
     }
 }
 
-fn sign_call(
-    token: &TokenId,
-    key: &KeyRef,
-    scheme: SignScheme,
-    digest: &[u8],
-    pin: Option<Secret>,
-) -> Call {
-    Call::Sign {
-        token: token.clone(),
-        key: key.clone(),
-        scheme,
-        digest: digest.to_vec(),
-        pin,
-    }
+fn check_lengths(pins: &[&[u8]]) -> Result<()> {
+    let fits = |pin: &&[u8]| (1..=MAX_PIN).contains(&pin.len());
+    pins.iter().all(fits).then_some(()).ok_or(Error::PinInvalid)
 }
 
-fn unwrap_call(
-    token: &TokenId,
-    key: &KeyRef,
-    scheme: UnwrapScheme,
-    wrapped: &[u8],
-    expected_len: usize,
-    pin: Option<Secret>,
-) -> Result<Call> {
-    let expected_len = u32::try_from(expected_len)
-        .ok()
-        .filter(|_| expected_len <= MAX_UNWRAPPED)
-        .ok_or_else(|| {
-            Error::UnsupportedAlgorithm(format!("a wrapped key of {expected_len} bytes"))
-        })?;
-    // longer than any modulus is as wrong as nothing at all, and is answered like it
-    let wrapped = if wrapped.len() > MAX_WRAPPED {
-        Vec::new()
-    } else {
-        wrapped.to_vec()
-    };
-    Ok(Call::Unwrap {
-        token: token.clone(),
-        key: key.clone(),
-        scheme,
-        wrapped,
-        expected_len,
-        pin,
-    })
+/// Waits for the end of a worker that has done its last, and says what came of that.
+fn rested(lane: &Lane, answer: Result<Answer>) -> Result<()> {
+    match answer? {
+        Answer::Resting => lane.shared.await_rest(),
+        Answer::RestingAfter(error) => {
+            lane.shared.await_rest();
+            return Err(error);
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn bytes(answer: Result<Answer>) -> Result<Vec<u8>> {

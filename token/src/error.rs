@@ -41,6 +41,9 @@ pub enum Error {
     Timeout,
     #[error("the module cannot be used: {0}")]
     Module(String),
+    /// CKA_ALWAYS_AUTHENTICATE: the token is unlocked, and that is not enough.
+    #[error("the key wants the token's PIN at every use")]
+    KeyPinRequired,
 }
 
 /// Short for this crate's results.
@@ -52,7 +55,7 @@ impl Error {
         match self {
             Error::TokenNotPresent => "TokenNotPresent",
             Error::TokenRemoved => "TokenRemoved",
-            Error::PinRequired => "PinRequired",
+            Error::PinRequired | Error::KeyPinRequired => "PinRequired",
             Error::BadPin => "BadPin",
             Error::BadPinFewTriesLeft => "BadPinFewTriesLeft",
             Error::BadPinFinalTry => "BadPinFinalTry",

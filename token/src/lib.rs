@@ -85,6 +85,11 @@ pub struct TokenInfo {
     pub pin_final_try: bool,
     pub pin_locked: bool,
     pub pin_to_be_changed: bool,
+    /// of the SO PIN, or PUK
+    pub so_pin_final_try: bool,
+    pub so_pin_locked: bool,
+    /// the worker keeps the PIN for keys that want it at every use (see [`Batch`])
+    pub pin_kept: bool,
     /// names as in PKCS#11 (`CKM_RSA_PKCS`); `0x…` where we have none
     pub mechanisms: Vec<String>,
 }
@@ -116,6 +121,22 @@ pub struct TokenCertificate {
     pub can_decrypt: bool,
     /// CKA_ALWAYS_AUTHENTICATE
     pub always_authenticate: bool,
+}
+
+/// How long one entry of a PIN serves keys that want it at every use (CKA_ALWAYS_AUTHENTICATE): until the first of both bounds,
+/// and never past a lock. The worker keeps the PIN meanwhile, in memory that is not swapped out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct Batch {
+    /// uses, the one that the PIN was entered for among them
+    pub uses: Option<u32>,
+    pub seconds: Option<u32>,
+}
+
+/// A PIN for one use of a key that wants it at every use.
+pub struct KeyPin {
+    pub pin: zeroize::Zeroizing<Vec<u8>>,
+    /// a person has confirmed that it may be the last try
+    pub final_try: bool,
 }
 
 /// A hash of PKCS#1 signatures, PSS and OAEP.

@@ -9,9 +9,11 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::readers::{Reader, Scope};
-use crate::{KeyRef, ModuleInfo, SignScheme, TokenCertificate, TokenId, TokenInfo, UnwrapScheme};
+use crate::{
+    Batch, KeyRef, ModuleInfo, SignScheme, TokenCertificate, TokenId, TokenInfo, UnwrapScheme,
+};
 
 /// What the client sends.
 #[derive(Deserialize, Serialize)]
@@ -48,6 +50,7 @@ pub(crate) enum Call {
         token: TokenId,
         pin: Option<Secret>,
         final_try: bool,
+        keep: Option<Batch>,
     },
     Logout {
         token: TokenId,
@@ -58,7 +61,7 @@ pub(crate) enum Call {
         scheme: SignScheme,
         #[serde(with = "serde_bytes")]
         digest: Vec<u8>,
-        pin: Option<Secret>,
+        pin: Option<PinForUse>,
     },
     Unwrap {
         token: TokenId,
@@ -67,13 +70,14 @@ pub(crate) enum Call {
         #[serde(with = "serde_bytes")]
         wrapped: Vec<u8>,
         expected_len: u32,
-        pin: Option<Secret>,
+        pin: Option<PinForUse>,
     },
     Ecdh {
         token: TokenId,
         key: KeyRef,
         #[serde(with = "serde_bytes")]
         point: Vec<u8>,
+        pin: Option<PinForUse>,
     },
     /// C_DecapsulateKey
     Decapsulate {
@@ -81,9 +85,38 @@ pub(crate) enum Call {
         key: KeyRef,
         #[serde(with = "serde_bytes")]
         ciphertext: Vec<u8>,
+        pin: Option<PinForUse>,
     },
     /// log out everywhere and exit; the answer is the end of the stream
     Shutdown,
+    /// C_SetPIN; the token is locked afterwards
+    ChangePin {
+        token: TokenId,
+        old: Secret,
+        new: Secret,
+        final_try: bool,
+    },
+    /// a new PIN by the SO PIN or PUK; the token is locked afterwards
+    UnblockPin {
+        token: TokenId,
+        puk: Secret,
+        new: Secret,
+        final_try: bool,
+    },
+    /// a context-specific login that is for no operation: the PIN is right, and kept
+    KeepPin {
+        token: TokenId,
+        key: KeyRef,
+        pin: PinForUse,
+    },
+}
+
+/// A PIN for one use of a key, and for how many more it may be kept.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct PinForUse {
+    pub pin: Secret,
+    pub final_try: bool,
+    pub keep: Option<Batch>,
 }
 
 /// What the worker sends.
@@ -110,6 +143,8 @@ pub(crate) enum Answer {
     Readers(Vec<Reader>),
     /// done, and the worker exits now so that the card is let go
     Resting,
+    /// not done, and the worker exits now all the same
+    RestingAfter(Error),
 }
 
 /// All tokens of a module. Of two listings the one with the higher revision is true.

@@ -17,6 +17,8 @@ pub(crate) struct Quirks {
     pub reinitialize_to_rescan: bool,
     /// After C_Logout the card goes on working for every program until everything of ours has let go of it.
     pub release_after_logout: bool,
+    /// A PIN is unblocked by C_SetPIN(PUK, new PIN) without a login; else by C_InitPIN of the security officer.
+    pub unblock_by_set_pin: bool,
     /// So many C_Sign failures of no known kind in a row mean that only a new C_Initialize helps.
     pub restart_after_failures: Option<u32>,
 }
@@ -28,6 +30,7 @@ impl Quirks {
         worker_per_reader: false,
         reinitialize_to_rescan: false,
         release_after_logout: false,
+        unblock_by_set_pin: false,
         restart_after_failures: None,
     };
 }
@@ -50,7 +53,9 @@ const KNOWN: &[Known] = &[
     },
     // With locking, C_Sign hangs for ever when the card is pulled within 0.4 s before (6 of 6; without: 0 of 3), and its one
     // lock serialises all readers anyway: card 2 waited 1310 ms for card 1's C_Sign of 1.5 s. Holds the card from C_Initialize
-    // on. After pcscd was restarted every C_Sign is CKR_GENERAL_ERROR until C_Finalize.
+    // on. After pcscd was restarted every C_Sign is CKR_GENERAL_ERROR until C_Finalize. A security officer's C_Login is a VERIFY of the
+    // PUK, which PIV cards do not know: CKR_GENERAL_ERROR. C_SetPIN unblocks if `user_pin_unblock_style` says so, as our
+    // configuration does (worker/opensc.rs).
     Known {
         file: "opensc-pkcs11",
         manufacturer: "OpenSC",
@@ -58,6 +63,7 @@ const KNOWN: &[Known] = &[
             parallel: false,
             worker_per_reader: true,
             release_after_logout: true,
+            unblock_by_set_pin: true,
             restart_after_failures: Some(3),
             ..Quirks::NONE
         },

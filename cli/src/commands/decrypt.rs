@@ -1,8 +1,10 @@
 //! `privyseal decrypt`
 
+use std::os::fd::OwnedFd;
+
 use serde_json::Value;
 
-use crate::args::{Files, Prompting};
+use crate::args::{Files, KeyPrompting};
 use crate::bus::Bus;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -32,12 +34,18 @@ pub struct Args {
     profile: Option<String>,
 
     #[command(flatten)]
-    prompting: Prompting,
+    prompting: KeyPrompting,
 }
 
 impl Args {
-    pub async fn run(self, ui: &Ui) -> Result<Exit> {
+    /// The descriptor of `--pin-fd`.
+    pub fn pin(&self) -> Result<Option<OwnedFd>> {
+        self.prompting.pin()
+    }
+
+    pub async fn run(self, ui: &Ui, pin: Option<OwnedFd>) -> Result<Exit> {
         let mut options = Options::default();
+        options.pin(pin);
         options.set("profile", self.profile);
         let mut trouble = Trouble::new();
         let output = Output::open(self.files.output.as_deref(), ui, &trouble)?;

@@ -1,12 +1,13 @@
 //! `privyseal mail`: whole messages.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::Value;
 
 use super::verdict::{describe, written};
-use crate::args::{PathOptions, Prompting};
+use crate::args::{KeyPrompting, PathOptions};
 use crate::bus::Bus;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -65,23 +66,31 @@ struct Open {
     profile: Option<String>,
 
     #[command(flatten)]
-    prompting: Prompting,
+    prompting: KeyPrompting,
 
     #[command(flatten)]
     path_options: PathOptions,
 }
 
 impl Args {
-    pub async fn run(self, ui: &Ui) -> Result<Exit> {
+    /// The descriptor of `--pin-fd`.
+    pub fn pin(&self) -> Result<Option<OwnedFd>> {
+        match &self.command {
+            Command::Open(open) => open.prompting.pin(),
+        }
+    }
+
+    pub async fn run(self, ui: &Ui, pin: Option<OwnedFd>) -> Result<Exit> {
         match self.command {
-            Command::Open(open) => open.run(ui).await,
+            Command::Open(open) => open.run(ui, pin).await,
         }
     }
 }
 
 impl Open {
-    async fn run(self, ui: &Ui) -> Result<Exit> {
+    async fn run(self, ui: &Ui, pin: Option<OwnedFd>) -> Result<Exit> {
         let mut options = Options::default();
+        options.pin(pin);
         options.set("sender", self.sender);
         options.flag("even-if-bad", self.even_if_bad);
         options.set("profile", self.profile);

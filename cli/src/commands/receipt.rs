@@ -1,12 +1,13 @@
 //! `privyseal receipt make|check`: signed receipts (RFC 2634 §2).
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::Value;
 
 use super::verdict::{field, string};
-use crate::args::{Files, Format, PathOptions, Prompting};
+use crate::args::{Files, Format, KeyPrompting, PathOptions};
 use crate::bus::Bus;
 use crate::error::{CommandError, Result};
 use crate::exit::Exit;
@@ -73,7 +74,7 @@ struct Make {
     pss: bool,
 
     #[command(flatten)]
-    prompting: Prompting,
+    prompting: KeyPrompting,
 
     #[command(flatten)]
     path_options: PathOptions,
@@ -98,18 +99,27 @@ struct Check {
 }
 
 impl Args {
-    pub async fn run(self, ui: &Ui) -> Result<Exit> {
+    /// The descriptor of `--pin-fd`.
+    pub fn pin(&self) -> Result<Option<OwnedFd>> {
+        match &self.command {
+            Command::Make(make) => make.prompting.pin(),
+            Command::Check(_) => Ok(None),
+        }
+    }
+
+    pub async fn run(self, ui: &Ui, pin: Option<OwnedFd>) -> Result<Exit> {
         match self.command {
-            Command::Make(make) => make.run(ui).await,
+            Command::Make(make) => make.run(ui, pin).await,
             Command::Check(check) => check.run(ui).await,
         }
     }
 }
 
 impl Make {
-    async fn run(self, ui: &Ui) -> Result<Exit> {
+    async fn run(self, ui: &Ui, pin: Option<OwnedFd>) -> Result<Exit> {
         one_from_stdin(&[self.files.file.as_deref(), other(self.content.as_deref())])?;
         let mut options = Options::default();
+        options.pin(pin);
         options.set("format", self.format.map(Format::name));
         options.set("digest", self.digest);
         options.flag("pss", self.pss);

@@ -1,8 +1,10 @@
 //! `privyseal sign`
 
+use std::os::fd::OwnedFd;
+
 use clap::ValueEnum;
 
-use crate::args::{Files, Format, Prompting};
+use crate::args::{Files, Format, KeyPrompting};
 use crate::bus::Bus;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -80,7 +82,7 @@ pub struct Args {
     encrypt_to: Vec<String>,
 
     #[command(flatten)]
-    prompting: Prompting,
+    prompting: KeyPrompting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -98,8 +100,14 @@ enum Chain {
 }
 
 impl Args {
-    pub async fn run(self, ui: &Ui) -> Result<Exit> {
+    /// The descriptor of `--pin-fd`.
+    pub fn pin(&self) -> Result<Option<OwnedFd>> {
+        self.prompting.pin()
+    }
+
+    pub async fn run(self, ui: &Ui, pin: Option<OwnedFd>) -> Result<Exit> {
         let mut options = Options::default();
+        options.pin(pin);
         options.set(
             "form",
             self.form.map(|form| match form {

@@ -1,5 +1,6 @@
 //! `org.privyseal1.Cms`: turns descriptors and options into work of `operation`, as a job or (`…Bytes`) at once.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use super::{Service, at_once, blocking, ending, job};
 use crate::client::Caller;
 use crate::descriptor::{self, Control, Files};
 use crate::job::Job;
-use crate::operation::{Call, Environment, Options, Unlock, compress};
-use crate::registry::{OwnCertificate, Registry};
+use crate::operation::{Access, Attempt, Call, Environment, KeyAccess, Options, compress};
+use crate::registry::OwnCertificate;
 use crate::unlock::{Request, Source};
 
 pub struct Cms {
@@ -48,7 +49,7 @@ impl Cms {
                 Ok(move |work: Work<'_>| {
                     let results = work.environment.sign(
                         work.options,
-                        work.unlock,
+                        work.access,
                         &mut *input,
                         &mut *output,
                     )?;
@@ -153,7 +154,7 @@ impl Cms {
                     let results = work.environment.sign_and_encrypt(
                         work.options,
                         &recipients,
-                        work.unlock,
+                        work.access,
                         &mut *input,
                         &mut *output,
                     )?;
@@ -184,7 +185,7 @@ impl Cms {
                 Ok(move |work: Work<'_>| {
                     let results = work.environment.decrypt(
                         work.options,
-                        work.unlock,
+                        work.access,
                         &mut *message,
                         &mut *output,
                     )?;
@@ -268,7 +269,7 @@ impl Cms {
                 Ok(move |work: Work<'_>| {
                     let results = work.environment.make_receipt(
                         work.options,
-                        work.unlock,
+                        work.access,
                         &mut *message,
                         content
                             .as_mut()
@@ -330,7 +331,7 @@ impl Cms {
             Call::Sign,
             |data, output, work| {
                 work.environment
-                    .sign(work.options, work.unlock, &mut data.as_slice(), output)
+                    .sign(work.options, work.access, &mut data.as_slice(), output)
             },
         )
         .await
@@ -397,7 +398,7 @@ impl Cms {
             |data, output, work| {
                 work.environment.decrypt(
                     work.options,
-                    work.unlock,
+                    work.access,
                     &mut MemoryInput::new(data),
                     output,
                 )
@@ -416,7 +417,7 @@ pub(super) struct Parts {
 pub(super) struct Work<'a> {
     pub(super) environment: &'a Environment,
     pub(super) options: &'a Options,
-    pub(super) unlock: Unlock<'a>,
+    pub(super) access: Access<'a>,
 }
 
 impl Cms {
@@ -467,10 +468,19 @@ impl Cms {
             if matches!(call, Call::Decrypt | Call::Open) {
                 service.pause(job, service.throttled(&caller))?;
             }
+            let pin = options.take_pin();
+            let access = ForJob {
+                service: &service,
+                caller: &caller,
+                interactive,
+                job,
+                pin_was_given: pin.is_some(),
+                pin: Cell::new(pin),
+            };
             let result = work(Work {
                 environment: &environment,
                 options: &options,
-                unlock: &|own, purpose| unlock(&service, &caller, interactive, job, own, purpose),
+                access: &access,
             });
             service.count(&caller, &result);
             result
@@ -505,6 +515,11 @@ impl Cms {
             true => at_once(|| Options::parse(call, options, &Files::at_once()))?,
             false => Options::parse(call, options, &Files::at_once())?,
         };
+        if options.take_pin().is_some() {
+            return Err(Failure::invalid(
+                "such a call waits for no PIN: start a job instead",
+            ));
+        }
         if call == Call::Decrypt {
             let wait = self.service.throttled(&caller);
             // the timer would make a millisecond of nothing
@@ -515,7 +530,6 @@ impl Cms {
         let _permit = self.service.bytes.acquire().await.map_err(|_| ending())?;
         self.service.registry.loaded().await;
         let environment = self.service.environment();
-        let registry = self.service.registry.clone();
         let answer = at_once(|| {
             let mut output = Vec::with_capacity(data.len().saturating_add(8192));
             let results = work(
@@ -524,7 +538,7 @@ impl Cms {
                 Work {
                     environment: &environment,
                     options: &options,
-                    unlock: &|own, _| unlocked(&registry, own),
+                    access: &ForCall(&self.service),
                 },
             )?;
             Ok((ByteBuf::from(output), results))
@@ -542,45 +556,79 @@ impl Cms {
 }
 
 /// For jobs: asks a person where the call allows it.
-fn unlock(
-    service: &Arc<Service>,
-    caller: &Caller,
+struct ForJob<'a> {
+    service: &'a Arc<Service>,
+    caller: &'a Caller,
     interactive: bool,
-    job: &Arc<Job>,
-    own: &OwnCertificate,
-    purpose: &str,
-) -> Result<(), Failure> {
-    tracing::debug!(
-        op = job.kind,
-        peer = caller.name,
-        token = own.token_label,
-        "a key is needed"
-    );
-    if service.registry.usable(&own.token) == Some(true) {
-        return Ok(());
+    job: &'a Arc<Job>,
+    /// of a key that wants it at every use
+    pin: Cell<Option<OwnedFd>>,
+    pin_was_given: bool,
+}
+
+impl ForJob<'_> {
+    fn ask<T>(&self, purpose: &str, work: impl FnOnce(&Request<'_>) -> T) -> T {
+        work(&Request {
+            caller: self.caller,
+            job: self.job,
+            interactive: self.interactive,
+            purpose,
+            pin: &self.pin,
+            keypad: &|token| super::token::keypad(self.service, token),
+        })
     }
-    let request = Request {
-        caller,
-        job,
-        interactive,
-        purpose,
-        keypad: &|token| super::token::keypad(service, token),
-    };
-    service.unlocker.unlock(&own.token, Source::Any, &request)
+}
+
+impl KeyAccess for ForJob<'_> {
+    fn unlock(&self, own: &OwnCertificate, purpose: &str) -> Result<(), Failure> {
+        tracing::debug!(
+            op = self.job.kind,
+            peer = self.caller.name,
+            token = own.token_label,
+            "a key is needed"
+        );
+        let unlocker = &self.service.unlocker;
+        self.ask(purpose, |request| {
+            unlocker.unlock(&own.token, Source::Any, request)
+        })?;
+        if self.interactive || self.pin_was_given {
+            return Ok(());
+        }
+        unlocker.check_key(own)
+    }
+
+    fn use_key(
+        &self,
+        own: &OwnCertificate,
+        purpose: &str,
+        attempt: Attempt<'_>,
+    ) -> Result<(), Failure> {
+        let unlocker = &self.service.unlocker;
+        self.ask(purpose, |request| unlocker.use_key(own, request, attempt))
+    }
 }
 
 /// For calls that never ask.
-fn unlocked(registry: &Registry, own: &OwnCertificate) -> Result<(), Failure> {
-    match registry.usable(&own.token) {
-        Some(true) => Ok(()),
-        Some(false) => Err(Failure::new(
-            ErrorName::PinRequired,
-            format!("the token {:?} is locked", own.token_label),
-        )),
-        None => Err(Failure::new(
-            ErrorName::TokenRemoved,
-            format!("the token {:?} was removed", own.token_label),
-        )),
+struct ForCall<'a>(&'a Service);
+
+impl KeyAccess for ForCall<'_> {
+    fn unlock(&self, own: &OwnCertificate, _: &str) -> Result<(), Failure> {
+        self.0.unlocker.lock_if_over(&own.token)?;
+        match self.0.registry.usable(&own.token) {
+            Some(true) => self.0.unlocker.check_key(own),
+            Some(false) => Err(Failure::new(
+                ErrorName::PinRequired,
+                format!("the token {:?} is locked", own.token_label),
+            )),
+            None => Err(Failure::new(
+                ErrorName::TokenRemoved,
+                format!("the token {:?} was removed", own.token_label),
+            )),
+        }
+    }
+
+    fn use_key(&self, own: &OwnCertificate, _: &str, attempt: Attempt<'_>) -> Result<(), Failure> {
+        self.0.unlocker.use_key_silently(own, attempt)
     }
 }
 

@@ -40,7 +40,7 @@ impl Mail {
                     Ok(move |work: Work<'_>| {
                         let results = work.environment.open(
                             work.options,
-                            work.unlock,
+                            work.access,
                             &mut *message,
                             output
                                 .as_mut()

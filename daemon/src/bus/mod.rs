@@ -37,6 +37,9 @@ const BYTES_AT_WORK: usize = 64;
 const CALLS_PER_CONNECTION: usize = 16;
 /// Rescans, locks and validations at one time.
 const CHORES_AT_WORK: usize = 16;
+/// Between two looks at what is to be locked.
+const IDLE_LOOK: Duration = Duration::from_secs(10);
+const IDLE_PAUSE: Duration = Duration::from_millis(200);
 /// Longest wait for the bus objects to show what a call just changed.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -204,6 +207,32 @@ impl Service {
         if tokio::time::timeout(SETTLE, wait).await.is_err() {
             tracing::warn!("the objects on the bus lag behind");
         }
+    }
+}
+
+/// Locks tokens that are not used any more, for as long as the daemon runs.
+pub async fn lock_idle(service: Arc<Service>) {
+    loop {
+        // the time may be up earlier than the clock of the timer knows: the machine may have slept, the configuration changed
+        let wait = service.unlocker.idle.next().unwrap_or(IDLE_LOOK);
+        tokio::time::sleep(wait.clamp(IDLE_PAUSE, IDLE_LOOK)).await;
+        let over = service.unlocker.idle.over();
+        if over.is_empty() {
+            continue;
+        }
+        let work = service.clone();
+        let locked = service.chore(move || {
+            for token in over {
+                if let Err(failure) = work.unlocker.lock_if_over(&token) {
+                    tracing::warn!(token = token.0, error = failure.message, "not locked");
+                }
+            }
+            Ok(())
+        });
+        if locked.await.is_err() {
+            return;
+        }
+        service.settle().await;
     }
 }
 

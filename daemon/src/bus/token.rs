@@ -1,6 +1,8 @@
 //! `org.privyseal1.Token`.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use privyseal_proto::{Dict, ErrorName, Failure, certificate_path, module_path, token_path};
@@ -12,8 +14,8 @@ use zbus::{OwnedObjectPath, Variant, interface};
 use super::objects::Shown;
 use super::{Service, job, unsent};
 use crate::client::{self, sender};
-use crate::registry::TokenState;
-use crate::unlock::{Request, Source, token_failure};
+use crate::registry::{OwnCertificate, TokenState};
+use crate::unlock::{NewPin, Request, Source, token_failure};
 
 /// A token and the certificates on it.
 pub struct TokenView {
@@ -44,7 +46,11 @@ impl TokenObject {
             .service
             .jobs
             .begin(&caller.name, "unlock", description, handle_token)?;
-        if self.service.registry.usable(&id) == Some(true) {
+        let key = match &options.key {
+            Some(path) => Some(self.key(path)?),
+            None => None,
+        };
+        if key.is_none() && self.service.registry.usable(&id) == Some(true) {
             return job::launch_done(&self.service, running).await;
         }
         let service = self.service.clone();
@@ -54,14 +60,39 @@ impl TokenObject {
                 caller: &caller,
                 job,
                 purpose: "unlock the token",
+                pin: &Cell::new(None),
                 keypad: &|token| keypad(&service, token),
             };
-            service.unlocker.unlock(&id, options.source, &request)?;
+            match key {
+                // of a locked token: the PIN that unlocks it is the one to be kept
+                Some(own) if service.registry.usable(&id) == Some(true) => {
+                    service.unlocker.keep_pin(&own, options.source, &request)?;
+                }
+                _ => service.unlocker.unlock(&id, options.source, &request)?,
+            }
             // whoever waits for the job sees the token unlocked
             service.runtime.block_on(service.settle());
             Ok(Dict::new())
         })
         .await
+    }
+
+    async fn change_pin(
+        &self,
+        options: Dict,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Failure> {
+        self.set_pin(NewPin::Change, "change-pin", options, &header)
+            .await
+    }
+
+    async fn unblock_pin(
+        &self,
+        options: Dict,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Failure> {
+        self.set_pin(NewPin::Unblock, "unblock-pin", options, &header)
+            .await
     }
 
     async fn lock(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Failure> {
@@ -177,9 +208,9 @@ impl TokenObject {
     }
 
     /// 0: never
-    #[zbus(property(emits_changed_signal = "const"))]
+    #[zbus(property(emits_changed_signal = "false"))]
     async fn auto_lock_seconds(&self) -> u32 {
-        0
+        self.service.unlocker.idle.lock_after()
     }
 
     #[zbus(signal)]
@@ -188,6 +219,64 @@ impl TokenObject {
         kind: &str,
         details: HashMap<&str, Variant<'_>>,
     ) -> zbus::Result<()>;
+}
+
+impl TokenObject {
+    async fn set_pin(
+        &self,
+        which: NewPin,
+        kind: &'static str,
+        options: Dict,
+        header: &Header<'_>,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let caller = self.service.clients.caller(header)?;
+        let options = NewPinOptions::parse(options)?;
+        let info = self.state.get().token.info.clone();
+        let (description, purpose) = match which {
+            NewPin::Change => ("Change the PIN of", "change the PIN"),
+            NewPin::Unblock => ("Unblock the PIN of", "set a new PIN"),
+        };
+        let running = self.service.jobs.begin(
+            &caller.name,
+            kind,
+            format!("{description} {}", info.label),
+            options.handle_token.as_deref(),
+        )?;
+        let service = self.service.clone();
+        job::launch(&self.service, running, move |job| {
+            let request = Request {
+                interactive: caller.interactive(options.interactive),
+                caller: &caller,
+                job,
+                purpose,
+                pin: &Cell::new(None),
+                keypad: &|token| keypad(&service, token),
+            };
+            let set = service
+                .unlocker
+                .set_pin(&info.id, which, options.given, &request);
+            service.runtime.block_on(service.settle());
+            set.map(|()| Dict::new())
+        })
+        .await
+    }
+
+    /// The certificate of this token whose PIN is to be kept, if the configuration keeps any.
+    fn key(&self, path: &str) -> Result<Arc<OwnCertificate>, Failure> {
+        if self.service.environment().config.pin.batch().is_none() {
+            return Err(Failure::new(
+                ErrorName::PolicyDenied,
+                "no PIN is kept for keys that want it at every use: [pin] batch-uses or batch-seconds allows it",
+            ));
+        }
+        let id = self.state.get().token.info.id.clone();
+        let all = self.service.registry.certificates();
+        let is_it = |own: &&Arc<OwnCertificate>| {
+            own.token == id && certificate_path(&own.certificate.sha256_hex()).as_str() == path
+        };
+        let own = all.iter().find(is_it).cloned();
+        own.ok_or_else(|| Failure::invalid(format!("{path} is no certificate of this token")))
+    }
 }
 
 /// The word of [`TokenObject::state`].
@@ -214,6 +303,8 @@ pub fn keypad(service: &Arc<Service>, token: &TokenId) {
 
 struct UnlockOptions {
     source: Source,
+    /// object path of a certificate
+    key: Option<String>,
     handle_token: Option<String>,
     interactive: Option<bool>,
 }
@@ -221,18 +312,17 @@ struct UnlockOptions {
 impl UnlockOptions {
     fn parse(options: Dict) -> Result<Self, Failure> {
         let (mut pin, mut source, mut handle_token, mut interactive) = (None, None, None, None);
+        let mut path = None;
         for (key, value) in options {
             match key.as_str() {
                 "pin-fd" => pin = Some(client::descriptor(&key, value)?),
                 "source" => source = Some(client::text(&key, &value)?),
                 "handle_token" => handle_token = Some(client::text(&key, &value)?),
                 "interactive" => interactive = Some(client::flag(&key, &value)?),
-                "key" => {
-                    return Err(Failure::new(
-                        ErrorName::NotSupported,
-                        "a login for one key is not supported yet",
-                    ));
-                }
+                "key" => match &*value {
+                    Variant::ObjectPath(object) => path = Some(object.to_string()),
+                    _ => return Err(Failure::invalid("\"key\" must be of type o")),
+                },
                 _ => return Err(Failure::invalid(format!("unknown option {key:?}"))),
             }
         }
@@ -258,6 +348,39 @@ impl UnlockOptions {
         };
         Ok(UnlockOptions {
             source,
+            key: path,
+            handle_token,
+            interactive,
+        })
+    }
+}
+
+struct NewPinOptions {
+    /// the old PIN (or PUK) and the new one
+    given: Option<(OwnedFd, OwnedFd)>,
+    handle_token: Option<String>,
+    interactive: Option<bool>,
+}
+
+impl NewPinOptions {
+    fn parse(options: Dict) -> Result<Self, Failure> {
+        let (mut old, mut new, mut handle_token, mut interactive) = (None, None, None, None);
+        for (key, value) in options {
+            match key.as_str() {
+                "pin-fd" => old = Some(client::descriptor(&key, value)?),
+                "new-pin-fd" => new = Some(client::descriptor(&key, value)?),
+                "handle_token" => handle_token = Some(client::text(&key, &value)?),
+                "interactive" => interactive = Some(client::flag(&key, &value)?),
+                _ => return Err(Failure::invalid(format!("unknown option {key:?}"))),
+            }
+        }
+        let given = match (old, new) {
+            (Some(old), Some(new)) => Some((old, new)),
+            (None, None) => None,
+            _ => return Err(Failure::invalid("pin-fd and new-pin-fd go together")),
+        };
+        Ok(NewPinOptions {
+            given,
             handle_token,
             interactive,
         })

@@ -49,6 +49,7 @@ pub(super) fn report(places: &Places) -> Result<String, String> {
     report.algorithms(&config);
     report.labels(&config);
     report.pinentry(&config);
+    report.lines.extend(config.pin.describe());
     if config.trust.anchors.is_empty() {
         report.lines.push(
             "note: no trust anchor is configured ([trust] anchors): no signature will be called good".into(),

@@ -15,6 +15,7 @@ mod check;
 mod file;
 mod folders;
 mod labels;
+mod pin;
 mod profiles;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use check::check;
 pub use file::load;
 pub use folders::{data_dir, spool_dir};
 pub use labels::{Labels, UnknownLabels};
+pub use pin::Pin;
 pub use profiles::profiles;
 
 /// What all files said together; paths are absolute, values are known ones.
@@ -34,6 +36,7 @@ pub struct Config {
     pub trust: Trust,
     pub pki: Pki,
     pub pinentry: Pinentry,
+    pub pin: Pin,
     pub algorithms: Algorithms,
     pub sign: Sign,
     pub encrypt: Encrypt,

@@ -31,6 +31,11 @@ certificates = ["../people"]
 revocation = "required"
 [pinentry]
 program = "pinentry-gtk-2"
+[pin]
+lock-after = "10m"
+max-uses = 100
+batch-uses = 20
+batch-seconds = 300
 [algorithms]
 profile = "bsi"
 read = "rfc8551"
@@ -94,6 +99,10 @@ fn every_key_survives_the_merge_and_paths_become_absolute() {
     assert_eq!(config.module[0].read, [path("/etc/privyseal/conf")]);
     assert_eq!(config.module[0].init_args.as_deref(), Some("args"));
     assert_eq!(config.pinentry.program, Some(path("pinentry-gtk-2")));
+    assert_eq!(
+        config.pin.lock_after,
+        Some(std::time::Duration::from_secs(600))
+    );
     assert_eq!(config.sign.digest.as_deref(), Some("sha384"));
     assert_eq!(
         config.algorithms.files,
@@ -172,6 +181,11 @@ fn errors_name_line_column_and_what_would_be_right() {
             "use \"aes256-gcm\"",
         ),
         ("[pinentry]\nprogram = \"\"\n", 2, 11, "leave the key out"),
+        ("[pin]\nlock-after = \"10\"\n", 2, 14, "such as \"90s\""),
+        ("[pin]\nlock-after = \"25h\"\n", 2, 14, "\"24h\""),
+        ("[pin]\nlock-after = \"ü\"\n", 2, 14, "such as"),
+        ("[pin]\nmax-uses = 0\n", 2, 12, "leave the key out"),
+        ("[pin]\nbatch-seconds = 86401\n", 2, 17, "more than 86400"),
         (
             "[labels]\nunknown = \"ask\"\n",
             2,

@@ -10,7 +10,7 @@ use privyseal_smime::{
 
 use super::results::Results;
 use super::select::{self, Recipient};
-use super::{Environment, Options, Unlock, failure, key, sign};
+use super::{Access, Environment, Options, failure, key, sign};
 
 pub fn encrypt(
     env: &Environment,
@@ -34,12 +34,12 @@ pub fn encrypt(
 pub fn decrypt(
     env: &Environment,
     o: &Options,
-    unlock: Unlock<'_>,
+    access: Access<'_>,
     message: &mut dyn Input,
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
     let profile = env.reading(o)?;
-    let opener = key::TokenOpener::new(env.registry.certificates(), &env.people, unlock);
+    let opener = key::TokenOpener::new(env.registry.certificates(), &env.people, access);
     let opened = privyseal_smime::decrypt_with(message, &opener, &profile, output)
         .map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;

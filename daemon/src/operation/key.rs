@@ -3,19 +3,23 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use privyseal_proto::{ErrorName, Failure};
+use privyseal_proto::ErrorName;
 use privyseal_smime::{
     Certificate, DigestAlgorithm, KeyError, KeyOpener, RecipientId, RsaPadding, SignatureScheme,
     Signer,
 };
-use privyseal_token::{Hash, SignScheme, TokenId, UnwrapScheme};
+use privyseal_token::{Hash, KeyPin, SignScheme, TokenId, UnwrapScheme};
 use zeroize::Zeroizing;
 
-use super::{Unlock, failure};
+use super::{Access, failure};
 use crate::registry::OwnCertificate;
 
 /// The key of one certificate, unlocked by the caller.
-pub struct TokenSigner<'a>(pub &'a OwnCertificate);
+pub struct TokenSigner<'a> {
+    own: &'a OwnCertificate,
+    access: Access<'a>,
+    purpose: &'a str,
+}
 
 impl Signer for TokenSigner<'_> {
     fn sign_digest(&self, scheme: SignatureScheme, digest: &[u8]) -> Result<Vec<u8>, KeyError> {
@@ -47,13 +51,39 @@ impl Signer for TokenSigner<'_> {
     }
 }
 
-impl TokenSigner<'_> {
-    fn sign(&self, scheme: SignScheme, data: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let own = self.0;
-        own.module
-            .sign(&own.token, &own.key, scheme, data)
-            .map_err(key_error)
+impl<'a> TokenSigner<'a> {
+    pub fn new(own: &'a OwnCertificate, access: Access<'a>, purpose: &'a str) -> Self {
+        TokenSigner {
+            own,
+            access,
+            purpose,
+        }
     }
+
+    fn sign(&self, scheme: SignScheme, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let own = self.own;
+        use_key(self.access, own, self.purpose, |pin| {
+            own.module
+                .sign_with(&own.token, &own.key, scheme, data, pin)
+        })
+    }
+}
+
+/// What came of a use of a key.
+fn use_key<T>(
+    access: Access<'_>,
+    own: &OwnCertificate,
+    purpose: &str,
+    mut operation: impl FnMut(Option<KeyPin>) -> privyseal_token::Result<T>,
+) -> Result<T, KeyError> {
+    let mut made = None;
+    access
+        .use_key(own, purpose, &mut |pin| {
+            made = Some(operation(pin)?);
+            Ok(())
+        })
+        .map_err(failure::to_key_error)?;
+    made.ok_or_else(|| KeyError::new("TokenError", "the key was not used"))
 }
 
 /// All keys of present tokens; a token is unlocked when the first of its keys is needed.
@@ -61,7 +91,7 @@ pub struct TokenOpener<'a> {
     own: Arc<Vec<Arc<OwnCertificate>>>,
     /// other people's
     people: &'a [Certificate],
-    unlock: Unlock<'a>,
+    access: Access<'a>,
     /// Tokens that were not unlocked, and why. A message may name many keys of ours: a person who said no, or typed a wrong PIN,
     /// is not asked again for the next one.
     refused: RefCell<Vec<(TokenId, KeyError)>>,
@@ -71,12 +101,12 @@ impl<'a> TokenOpener<'a> {
     pub fn new(
         own: Arc<Vec<Arc<OwnCertificate>>>,
         people: &'a [Certificate],
-        unlock: Unlock<'a>,
+        access: Access<'a>,
     ) -> Self {
         TokenOpener {
             own,
             people,
-            unlock,
+            access,
             refused: RefCell::default(),
         }
     }
@@ -96,37 +126,54 @@ impl<'a> TokenOpener<'a> {
         if let Some((_, error)) = before {
             return Err(error);
         }
-        let opened = usable(own).and_then(|()| (self.unlock)(own, "open an encrypted message"));
-        opened.map_err(|failure| {
-            let error = failure::to_key_error(failure);
-            if error.name != "NotSupported" {
-                self.refused
-                    .borrow_mut()
-                    .push((own.token.clone(), error.clone()));
-            }
-            error
-        })?;
+        self.access
+            .unlock(own, PURPOSE)
+            .map_err(|failure| self.refuse(own, failure::to_key_error(failure)))?;
         Ok(own)
     }
+
+    fn refuse(&self, own: &OwnCertificate, error: KeyError) -> KeyError {
+        let mut refused = self.refused.borrow_mut();
+        refused.push((own.token.clone(), error.clone()));
+        error
+    }
+
+    fn use_key<T>(
+        &self,
+        own: &OwnCertificate,
+        operation: impl FnMut(Option<KeyPin>) -> privyseal_token::Result<T>,
+    ) -> Result<T, KeyError> {
+        use_key(self.access, own, PURPOSE, operation).map_err(|error| {
+            if is_about_a_pin(&error) {
+                return self.refuse(own, error);
+            }
+            error
+        })
+    }
+}
+
+const PURPOSE: &str = "open an encrypted message";
+
+/// No PIN was said, or not the right one.
+fn is_about_a_pin(error: &KeyError) -> bool {
+    let name = ErrorName::parse(error.name);
+    matches!(
+        name,
+        Some(
+            ErrorName::Cancelled
+                | ErrorName::PinRequired
+                | ErrorName::BadPin
+                | ErrorName::BadPinFewTriesLeft
+                | ErrorName::BadPinFinalTry
+                | ErrorName::PinLocked
+                | ErrorName::PinInvalid
+        )
+    )
 }
 
 /// The person is not there, or does not want to: no other token's PIN is asked for either.
 fn ends_all(error: &KeyError) -> bool {
     matches!(error.name, "Cancelled" | "Timeout")
-}
-
-/// Keys that want their PIN at every use (CKA_ALWAYS_AUTHENTICATE) are known, but not served yet.
-pub fn usable(own: &OwnCertificate) -> Result<(), Failure> {
-    if own.always_authenticate {
-        return Err(Failure::new(
-            ErrorName::NotSupported,
-            format!(
-                "the key {:?} wants its PIN at every use, which this version cannot do yet",
-                own.label
-            ),
-        ));
-    }
-    Ok(())
 }
 
 impl KeyOpener for TokenOpener<'_> {
@@ -158,9 +205,17 @@ impl KeyOpener for TokenOpener<'_> {
                 label: label.clone(),
             },
         };
-        own.module
-            .unwrap_key(&own.token, &own.key, scheme, encrypted_key, expected_len)
-            .map_err(key_error)
+        self.use_key(own, |pin| {
+            let scheme = scheme.clone();
+            own.module.unwrap_key_with(
+                &own.token,
+                &own.key,
+                scheme,
+                encrypted_key,
+                expected_len,
+                pin,
+            )
+        })
     }
 
     fn ecdh(
@@ -169,9 +224,9 @@ impl KeyOpener for TokenOpener<'_> {
         peer_point: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let own = self.key_of(certificate)?;
-        own.module
-            .ecdh(&own.token, &own.key, peer_point)
-            .map_err(key_error)
+        self.use_key(own, |pin| {
+            own.module.ecdh_with(&own.token, &own.key, peer_point, pin)
+        })
     }
 
     fn kem_decapsulate(
@@ -180,9 +235,10 @@ impl KeyOpener for TokenOpener<'_> {
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let own = self.key_of(certificate)?;
-        own.module
-            .decapsulate(&own.token, &own.key, ciphertext)
-            .map_err(key_error)
+        self.use_key(own, |pin| {
+            own.module
+                .decapsulate_with(&own.token, &own.key, ciphertext, pin)
+        })
     }
 
     fn certificate_of(&self, id: &RecipientId) -> Option<Certificate> {
@@ -208,8 +264,4 @@ fn unsupported(what: &str) -> KeyError {
         "UnsupportedAlgorithm",
         format!("keys on tokens are not used for {what}"),
     )
-}
-
-fn key_error(error: privyseal_token::Error) -> KeyError {
-    KeyError::new(error.name(), error.to_string())
 }

@@ -10,6 +10,7 @@ use privyseal_pki::{Anchors, PathOptions, PathOutcome, PathQuery, Purpose, Revoc
 use privyseal_proto::{Dict, ErrorName, Failure};
 use privyseal_smime::mime::pem;
 use privyseal_smime::{Certificate, Input, Profile, Profiles};
+use privyseal_token::KeyPin;
 
 use crate::config::{self, Config};
 use crate::registry::{OwnCertificate, Registry};
@@ -30,9 +31,25 @@ mod verify;
 
 pub use options::{Call, Options};
 
-/// Unlocks the token of a certificate when the work needs its key: does nothing when it is unlocked; prompts where the call may;
-/// else `PinRequired`. The text says what the key is needed for.
-pub type Unlock<'a> = &'a dyn Fn(&OwnCertificate, &str) -> Result<(), Failure>;
+/// The way of one call to private keys. `purpose` tells a person what the key is needed for.
+pub trait KeyAccess {
+    /// Unlocks the token of a certificate when the work needs its key: does nothing when it is unlocked; prompts where the call
+    /// may; else `PinRequired`, also when the key wants its PIN at every use and none will come.
+    fn unlock(&self, own: &OwnCertificate, purpose: &str) -> Result<(), Failure>;
+
+    /// Uses a key of an unlocked token: by `attempt` without a PIN, and where that is `KeyPinRequired` once more for each entry.
+    fn use_key(
+        &self,
+        own: &OwnCertificate,
+        purpose: &str,
+        attempt: Attempt<'_>,
+    ) -> Result<(), Failure>;
+}
+
+/// One use of a key, tried.
+pub type Attempt<'a> = &'a mut dyn FnMut(Option<KeyPin>) -> privyseal_token::Result<()>;
+
+pub type Access<'a> = &'a dyn KeyAccess;
 
 /// How long the judgement of one of our own or a recipient's certificates is taken as it was.
 const JUDGED_FOR: Duration = Duration::from_secs(60);
@@ -131,22 +148,22 @@ impl Environment {
     pub fn sign(
         &self,
         o: &Options,
-        unlock: Unlock<'_>,
+        access: Access<'_>,
         input: &mut dyn Read,
         output: &mut dyn Write,
     ) -> Result<Dict, Failure> {
-        sign::sign(self, o, unlock, input, output)
+        sign::sign(self, o, access, input, output)
     }
 
     pub fn sign_and_encrypt(
         &self,
         o: &Options,
         recipients: &[String],
-        unlock: Unlock<'_>,
+        access: Access<'_>,
         input: &mut dyn Read,
         output: &mut dyn Write,
     ) -> Result<Dict, Failure> {
-        sign::sign_and_encrypt(self, o, recipients, unlock, input, output)
+        sign::sign_and_encrypt(self, o, recipients, access, input, output)
     }
 
     /// A message that cannot be parsed is a verdict (`bad`), not an error.
@@ -164,23 +181,23 @@ impl Environment {
     pub fn open(
         &self,
         o: &Options,
-        unlock: Unlock<'_>,
+        access: Access<'_>,
         message: &mut dyn Input,
         output: Option<&mut dyn Write>,
     ) -> Result<Dict, Failure> {
-        open::open(self, o, Some(unlock), message, None, output)
+        open::open(self, o, Some(access), message, None, output)
     }
 
     /// A signed receipt for a message that is good and asks for one (RFC 2634 §2.5).
     pub fn make_receipt(
         &self,
         o: &Options,
-        unlock: Unlock<'_>,
+        access: Access<'_>,
         message: &mut dyn Input,
         content: Option<&mut dyn Input>,
         output: &mut dyn Write,
     ) -> Result<Dict, Failure> {
-        receipt::make(self, o, unlock, message, content, output)
+        receipt::make(self, o, access, message, content, output)
     }
 
     /// Whether a signed receipt is a good one for a message of ours (RFC 2634 §2.6): a verdict, as of [`Self::verify`].
@@ -207,11 +224,11 @@ impl Environment {
     pub fn decrypt(
         &self,
         o: &Options,
-        unlock: Unlock<'_>,
+        access: Access<'_>,
         message: &mut dyn Input,
         output: &mut dyn Write,
     ) -> Result<Dict, Failure> {
-        encrypt::decrypt(self, o, unlock, message, output)
+        encrypt::decrypt(self, o, access, message, output)
     }
 
     /// `Certificate.Validate`: {path s, error s, chain as, steps as, revocation s}

@@ -10,20 +10,20 @@ use privyseal_smime::{Input, KeyOpener, SignatureState, VerifyOutcome};
 
 use super::results::Results;
 use super::verify::{self, Judged};
-use super::{Environment, Options, Unlock, ess, failure, key};
+use super::{Access, Environment, Options, ess, failure, key};
 
-/// With `unlock` encrypted layers are opened too. The message inside is written unless the verdict is bad (or the caller wants it
+/// With `access` encrypted layers are opened too. The message inside is written unless the verdict is bad (or the caller wants it
 /// all the same); `verify` writes for a good one only.
 pub fn open(
     env: &Environment,
     o: &Options,
-    unlock: Option<Unlock<'_>>,
+    access: Option<Access<'_>>,
     message: &mut dyn Input,
     content: Option<&mut dyn Input>,
     output: Option<&mut dyn Write>,
 ) -> Result<Dict, Failure> {
-    let keys = unlock
-        .map(|unlock| key::TokenOpener::new(env.registry.certificates(), &env.people, unlock));
+    let keys = access
+        .map(|access| key::TokenOpener::new(env.registry.certificates(), &env.people, access));
     let candidates = env.candidates(o);
     let profile = env.reading(o)?;
     let opener = Opener {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use der::asn1::ObjectIdentifier;
@@ -66,6 +66,8 @@ pub struct Options {
     pub label: Option<SecurityLabel>,
     /// what is verified is taken for a receipt
     pub as_receipt: bool,
+    /// where the PIN of a key comes from that wants it at every use
+    pin: Mutex<Option<OwnedFd>>,
     /// what `fd:N` selectors mean
     certificates: Vec<Certificate>,
     /// when the judging of certificate paths ends, from the first on: a message names many
@@ -146,6 +148,7 @@ impl Default for Options {
             request_receipt: Vec::new(),
             label: None,
             as_receipt: false,
+            pin: Mutex::new(None),
             certificates: Vec::new(),
             judging: OnceLock::new(),
         }
@@ -155,6 +158,7 @@ impl Default for Options {
 impl Call {
     fn takes(self, name: &str) -> bool {
         COMMON.contains(&name)
+            || name == "pin-fd" && self.uses_a_key()
             || match self {
                 Call::Sign => SIGN.contains(&name) || ESS.contains(&name),
                 Call::SignAndEncrypt => {
@@ -174,6 +178,13 @@ impl Call {
                 Call::Decrypt => name == "profile",
                 Call::Decompress => false,
             }
+    }
+
+    fn uses_a_key(self) -> bool {
+        matches!(
+            self,
+            Call::Sign | Call::SignAndEncrypt | Call::Decrypt | Call::Open | Call::MakeReceipt
+        )
     }
 
     /// Whether it looks at certificates, those on tokens too, which may still be on their way.
@@ -205,6 +216,14 @@ impl Options {
         Ok(o)
     }
 
+    /// Where the PIN comes from that a key wants at every use. It serves once.
+    pub fn take_pin(&self) -> Option<OwnedFd> {
+        self.pin
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
     /// The certificate that `fd:INDEX` names.
     pub fn certificate(&self, index: &str) -> Result<&Certificate, Failure> {
         let at = index
@@ -223,6 +242,10 @@ impl Options {
         match name {
             "handle_token" => self.handle_token = Some(text(name, value)?),
             "interactive" => self.interactive = Some(flag(name, value)?),
+            "pin-fd" => {
+                let fd = zbus::Fd::try_from(value).and_then(OwnedFd::try_from);
+                self.pin = Mutex::new(Some(fd.map_err(|_| mistyped(name, "h"))?));
+            }
             "form" => {
                 let word = text(name, value)?;
                 self.form = Some(match word.as_str() {

@@ -10,13 +10,13 @@ use zbus::Variant;
 
 use super::ess::printable;
 use super::results::Results;
-use super::{Environment, Options, Unlock, failure, key, now, select, sign, verify};
+use super::{Access, Environment, Options, failure, key, now, select, sign, verify};
 
 /// Gives a receipt for `message`, which must come out good by the path options of the call.
 pub fn make(
     env: &Environment,
     o: &Options,
-    unlock: Unlock<'_>,
+    access: Access<'_>,
     message: &mut dyn Input,
     mut content: Option<&mut dyn Input>,
     output: &mut dyn Write,
@@ -49,14 +49,13 @@ pub fn make(
     }
     let format = o.format.unwrap_or_default();
     let mut how = sign::options(env, o, &own, (SignForm::Opaque, format), profile)?;
-    key::usable(&own)?;
-    unlock(&own, "sign a receipt")?;
+    access.unlock(&own, PURPOSE)?;
     how.signing_time = now();
     let made = sign_receipt(
         &requested,
         output,
         &own.certificate,
-        &key::TokenSigner(&own),
+        &key::TokenSigner::new(&own, access, PURPOSE),
         &how,
     )
     .map_err(failure::of_smime)?;
@@ -66,6 +65,8 @@ pub fn make(
         .with("send_to", requested.send_to)
         .into_dict())
 }
+
+const PURPOSE: &str = "sign a receipt";
 
 /// Whether `receipt` is a good one for `original` (and its detached content).
 pub fn check(

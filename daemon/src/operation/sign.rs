@@ -14,7 +14,7 @@ use privyseal_smime::{
 
 use super::options as parse;
 use super::results::Results;
-use super::{Environment, Options, Unlock, encrypt, failure, key, now, select};
+use super::{Access, Environment, Options, encrypt, failure, key, now, select};
 use crate::registry::OwnCertificate;
 
 /// Certificates that travel with a signature besides the signer's.
@@ -23,7 +23,7 @@ const CHAIN_MAX: usize = 8;
 pub fn sign(
     env: &Environment,
     o: &Options,
-    unlock: Unlock<'_>,
+    access: Access<'_>,
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
@@ -38,7 +38,7 @@ pub fn sign(
         SignForm::Opaque
     });
     let options = options(env, o, &own, (form, format), profile)?;
-    let made = make(&own, &options, unlock, &mut input, output)?;
+    let made = make(&own, &options, access, &mut input, output)?;
     output.flush().map_err(failure::of_io)?;
     Ok(results(env, &own, &made, entity).into_dict())
 }
@@ -48,7 +48,7 @@ pub fn sign_and_encrypt(
     env: &Environment,
     o: &Options,
     recipients: &[String],
-    unlock: Unlock<'_>,
+    access: Access<'_>,
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
@@ -59,13 +59,12 @@ pub fn sign_and_encrypt(
     let signing = options(env, o, &own, (form, Form::Smime), profile.clone())?;
     let encrypting = encrypt::options(env, o, profile)?;
     let certificates: Vec<Certificate> = recipients.iter().map(|r| r.certificate.clone()).collect();
-    key::usable(&own)?;
-    unlock(&own, PURPOSE)?;
+    access.unlock(&own, PURPOSE)?;
     let mut encryptor =
         Encryptor::new(&mut *output, &certificates, &encrypting).map_err(failure::of_smime)?;
     let mut input = Start::of(input).map_err(failure::of_io)?;
     let entity = input.is_entity();
-    let made = make(&own, &signing, unlock, &mut input, &mut encryptor)?;
+    let made = make(&own, &signing, access, &mut input, &mut encryptor)?;
     let encrypted = encryptor.finish().map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;
     let results = results(env, &own, &made, entity);
@@ -150,18 +149,17 @@ pub fn options(
 fn make(
     own: &Arc<OwnCertificate>,
     options: &SignOptions,
-    unlock: Unlock<'_>,
+    access: Access<'_>,
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> Result<SignResult, Failure> {
     // before the input is touched: a person may have to type
-    key::usable(own)?;
-    unlock(own, PURPOSE)?;
+    access.unlock(own, PURPOSE)?;
     privyseal_smime::sign(
         input,
         output,
         &own.certificate,
-        &key::TokenSigner(own),
+        &key::TokenSigner::new(own, access, PURPOSE),
         options,
     )
     .map_err(failure::of_smime)

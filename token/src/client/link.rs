@@ -269,7 +269,7 @@ impl Link {
             .in_flight
             .remove(&reply.id)
             .ok_or("it answered what nobody asked")?;
-        let reply_rests = matches!(reply.result, Ok(Answer::Resting));
+        let reply_rests = matches!(reply.result, Ok(Answer::Resting | Answer::RestingAfter(_)));
         if reply_rests {
             flow.rests = true;
             flow.window = 0;

@@ -10,7 +10,7 @@ use super::{Event, ModuleStatus};
 use crate::error::{Error, Result};
 use crate::protocol::{Answer, Call, Listing, Snapshot};
 use crate::readers::Scope;
-use crate::{ModuleConfig, ModuleInfo, TokenCertificate, TokenId, TokenInfo};
+use crate::{Batch, ModuleConfig, ModuleInfo, TokenCertificate, TokenId, TokenInfo};
 
 /// After so many wrong PINs in a row the next one is treated as the last (design rule 3).
 const FAILURES_BEFORE_LAST: u32 = 2;
@@ -30,7 +30,17 @@ pub(super) struct Setup {
     pub deadline: Duration,
     pub notify: Box<dyn Fn(Event) + Send + Sync>,
     /// wrong PINs in a row; they outlive a worker, and a card takes them along to another reader
-    pub wrong_pins: Mutex<HashMap<TokenId, u32>>,
+    pub wrong_pins: Mutex<HashMap<(TokenId, Whose), u32>>,
+    /// what a PIN may be kept for
+    pub batch: Mutex<Option<Batch>>,
+}
+
+/// Whose PIN it is; each has a counter of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Whose {
+    User,
+    /// SO PIN, or PUK
+    Officer,
 }
 
 pub(super) struct Shared {
@@ -104,13 +114,27 @@ impl State {
             self.tokens_changed |= token.info.unlocked;
             self.left_unlocked |= token.info.unlocked;
             token.info.unlocked = false;
+            token.info.pin_kept = false;
         }
     }
 }
 
 impl Setup {
-    fn wrong_pins(&self, token: &TokenId) -> u32 {
-        lock(&self.wrong_pins).get(token).copied().unwrap_or(0)
+    fn wrong_pins(&self, token: &TokenId, whose: Whose) -> u32 {
+        let wrong_pins = lock(&self.wrong_pins);
+        wrong_pins
+            .get(&(token.clone(), whose))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    pub fn batch(&self) -> Option<Batch> {
+        *lock(&self.batch)
+    }
+
+    /// The user's PIN is a new one: what was wrong about the old one counts no more.
+    pub fn forget_wrong_pins(&self, token: &TokenId) {
+        lock(&self.wrong_pins).remove(&(token.clone(), Whose::User));
     }
 }
 
@@ -213,7 +237,11 @@ impl Shared {
         let with_our_count = |token: &Snapshot| {
             let mut info = token.info.clone();
             info.unlocked &= !dead;
-            info.pin_final_try |= self.setup.wrong_pins(&info.id) >= FAILURES_BEFORE_LAST;
+            info.pin_kept &= !dead;
+            let is_last = |whose| self.setup.wrong_pins(&info.id, whose) >= FAILURES_BEFORE_LAST;
+            let (user, officer) = (is_last(Whose::User), is_last(Whose::Officer));
+            info.pin_final_try |= user;
+            info.so_pin_final_try |= officer;
             info
         };
         state.tokens.iter().map(with_our_count).collect()
@@ -305,6 +333,20 @@ impl Shared {
         state.tokens.iter().any(|t| t.info.id == *token)
     }
 
+    /// A new PIN has all its tries. The worker that set it may be gone without having looked, and OpenSC goes on showing what was.
+    pub fn pin_is_new(&self, token: &TokenId) {
+        self.setup.forget_wrong_pins(token);
+        let mut state = lock(&self.state);
+        if let Some(known) = state.tokens.iter_mut().find(|t| t.info.id == *token) {
+            known.info.pin_locked = false;
+            known.info.pin_final_try = false;
+            known.info.pin_count_low = false;
+        }
+        state.tokens_changed = true;
+        drop(state);
+        self.changed.notify_all();
+    }
+
     /// Waits until a worker that exits to let go of its card has done so; at most some seconds.
     pub fn await_rest(&self) {
         let Some(until) = Instant::now().checked_add(super::supervisor::GOODBYE) else {
@@ -359,7 +401,7 @@ impl Shared {
     }
 
     /// Waits until no other PIN is on its way to this token: the count of wrong ones must be known before the next is sent.
-    pub fn pin_turn<'a>(&'a self, token: &'a TokenId) -> Result<PinTurn<'a>> {
+    pub fn pin_turn<'a>(&'a self, token: &'a TokenId, whose: Whose) -> Result<PinTurn<'a>> {
         let until = Instant::now()
             .checked_add(super::PINPAD_DEADLINE)
             .ok_or(Error::Timeout)?;
@@ -375,6 +417,7 @@ impl Shared {
         Ok(PinTurn {
             shared: self,
             token,
+            whose,
         })
     }
 }
@@ -383,6 +426,7 @@ impl Shared {
 pub(super) struct PinTurn<'a> {
     shared: &'a Shared,
     token: &'a TokenId,
+    whose: Whose,
 }
 
 impl PinTurn<'_> {
@@ -399,11 +443,14 @@ impl PinTurn<'_> {
     /// Refuses a try that may be the last one, if nobody has confirmed it.
     pub fn allow(&self, final_try: bool) -> Result<()> {
         let state = lock(&self.shared.state);
-        let failures = self.shared.setup.wrong_pins(self.token);
-        let last_by_flag = state
-            .tokens
-            .iter()
-            .any(|t| t.info.id == *self.token && t.info.pin_final_try);
+        let failures = self.shared.setup.wrong_pins(self.token, self.whose);
+        let last_by_flag = state.tokens.iter().any(|t| {
+            let last = match self.whose {
+                Whose::User => t.info.pin_final_try,
+                Whose::Officer => t.info.so_pin_final_try,
+            };
+            t.info.id == *self.token && last
+        });
         if (failures >= FAILURES_BEFORE_LAST || last_by_flag) && !final_try {
             return Err(Error::BadPinFinalTry);
         }
@@ -416,7 +463,8 @@ impl PinTurn<'_> {
         let mut changed = false;
         let result = match result {
             Err(e @ (Error::BadPin | Error::BadPinFewTriesLeft | Error::PinLocked)) => {
-                let failures = wrong_pins.entry(self.token.clone()).or_insert(0);
+                let key = (self.token.clone(), self.whose);
+                let failures = wrong_pins.entry(key).or_insert(0);
                 *failures = failures.saturating_add(1);
                 let last = *failures >= FAILURES_BEFORE_LAST;
                 changed = last;
@@ -426,7 +474,9 @@ impl PinTurn<'_> {
                 })
             }
             Ok(value) => {
-                changed = wrong_pins.remove(self.token).is_some();
+                changed = wrong_pins
+                    .remove(&(self.token.clone(), self.whose))
+                    .is_some();
                 Ok(value)
             }
             other => other,

@@ -1,6 +1,7 @@
 //! C_Login and C_Logout: locked → unlocked → locked. Never more than one C_Login a call (design rule 3).
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use cryptoki::error::{Error as P11, RvError};
 use cryptoki::session::{Session, UserType};
@@ -9,12 +10,19 @@ use cryptoki::types::RawAuthPin;
 use super::fault::{Fault, ckr};
 use super::module::Module;
 use super::token::{Token, lock};
+use crate::Batch;
 use crate::error::{Error, Result};
-use crate::protocol::{Answer, Secret};
+use crate::protocol::{Answer, PinForUse, Secret};
 
 impl Module {
     /// One C_Login; unlocked already, or no login needed: none.
-    pub fn login(&self, token: &Token, pin: Option<Secret>, final_try: bool) -> Result<()> {
+    pub fn login(
+        &self,
+        token: &Token,
+        pin: Option<Secret>,
+        final_try: bool,
+        keep: Option<Batch>,
+    ) -> Result<()> {
         let _alone = token.gate.write().unwrap_or_else(PoisonError::into_inner);
         if lock(&token.state).info.unlocked {
             if token.login_holds() {
@@ -47,12 +55,16 @@ impl Module {
             Ok(session) => session,
             Err(e) => return Err(self.judge(token, e.into())),
         };
+        let kept = pin.as_ref().filter(|_| keep.is_some()).map(copy);
         let result = log_in(&anchor, UserType::User, pin);
         tracing::debug!(op = "login", token = %token.id.0, ok = result.is_ok(), "C_Login");
         match result {
             Ok(()) => {
                 self.count_success();
                 token.unlock(anchor);
+                if let (Some(pin), Some(batch)) = (kept, keep) {
+                    token.keep_pin(&pin, batch, false);
+                }
                 // handles and visibility of objects may be others now
                 token.drop_idle();
                 let _ = self.refresh_flags(token);
@@ -83,20 +95,71 @@ impl Module {
         Ok(Answer::Done)
     }
 
-    /// A context-specific login for the operation that was just begun (PKCS#11 v2.40 §5.6 C_Login).
+    /// The PIN that is kept for keys that want it at every use.
+    pub fn kept_pin(&self, token: &Token) -> Option<PinForUse> {
+        let pin = token.take_kept_pin()?;
+        // its last use may have been this one
+        self.touched.store(true, Ordering::Release);
+        Some(PinForUse {
+            pin,
+            final_try: false,
+            keep: None,
+        })
+    }
+
+    /// Whether a PIN may be sent for a use of a key; asks the token, so before the operation is begun.
+    pub fn check_pin_for_use(&self, token: &Token, pin: &PinForUse) -> Result<()> {
+        self.refresh_flags(token)?;
+        let info = lock(&token.state).info.clone();
+        if info.protected_auth_path {
+            return Err(Error::ProtectedAuthPathNeeded);
+        }
+        if !fits(pin.pin.0.len(), info.pin_min, info.pin_max) {
+            return Err(Error::PinInvalid);
+        }
+        if info.pin_final_try && !pin.final_try {
+            return Err(Error::BadPinFinalTry);
+        }
+        Ok(())
+    }
+
+    /// A context-specific login for the operation that was just begun (PKCS#11 v2.40 §5.6 C_Login). A PIN that was wrong is
+    /// kept no longer, and may have cost the login of the whole token (OpenSC).
     pub fn log_in_for_use(
         &self,
         token: &Token,
         session: &Session,
-        pin: &Secret,
+        pin: &PinForUse,
     ) -> Result<(), Fault> {
-        let pin = Secret(pin.0.clone());
-        log_in(session, UserType::ContextSpecific, Some(pin))
-            .map_err(|fault| self.judge_login(token, fault).into())
+        let result = log_in(session, UserType::ContextSpecific, Some(copy(&pin.pin)));
+        tracing::debug!(op = "login-for-use", token = %token.id.0, ok = result.is_ok(), "C_Login");
+        let fault = match (result, pin.keep) {
+            (Ok(()), Some(batch)) => {
+                token.keep_pin(&pin.pin, batch, true);
+                self.touched.store(true, Ordering::Release);
+                return Ok(());
+            }
+            (Ok(()), None) => return Ok(()),
+            (Err(fault), _) => fault,
+        };
+        token.drop_kept_pin();
+        self.touched.store(true, Ordering::Release);
+        let holds = token.login_holds();
+        let fault = match fault {
+            Fault::Rv(RvError::OperationNotInitialized, _) if holds => return Err(fault),
+            Fault::Rv(RvError::OperationNotInitialized, _) => Error::PinRequired.into(),
+            fault => self.judge_login(token, fault).into(),
+        };
+        if !holds {
+            tracing::info!(token = %token.id.0, "the login is gone");
+            token.reset();
+            self.list_objects(token);
+        }
+        Err(fault)
     }
 
     /// What a failed C_Login means, from its return value and the token's flags after it.
-    fn judge_login(&self, token: &Token, fault: Fault) -> Error {
+    pub fn judge_login(&self, token: &Token, fault: Fault) -> Error {
         let after = self.refresh_flags(token);
         let Fault::Rv(rv, _) = fault else {
             return fault.error();
@@ -122,7 +185,7 @@ impl Module {
         }
     }
 
-    fn refresh_flags(&self, token: &Token) -> Result<()> {
+    pub fn refresh_flags(&self, token: &Token) -> Result<()> {
         match self.describe(token.slot) {
             Ok(now) if now.id == token.id => {
                 let mut state = lock(&token.state);
@@ -130,6 +193,8 @@ impl Module {
                 state.info.pin_final_try = now.pin_final_try;
                 state.info.pin_locked = now.pin_locked;
                 state.info.pin_to_be_changed = now.pin_to_be_changed;
+                state.info.so_pin_final_try = now.so_pin_final_try;
+                state.info.so_pin_locked = now.so_pin_locked;
                 state.info.user_pin_initialized = now.user_pin_initialized;
                 Ok(())
             }
@@ -151,7 +216,7 @@ impl Token {
     }
 }
 
-fn log_in(session: &Session, user: UserType, pin: Option<Secret>) -> Result<(), Fault> {
+pub(super) fn log_in(session: &Session, user: UserType, pin: Option<Secret>) -> Result<(), Fault> {
     let result = match pin {
         Some(mut pin) => {
             // moved, not copied; RawAuthPin wipes it
@@ -167,8 +232,12 @@ fn log_in(session: &Session, user: UserType, pin: Option<Secret>) -> Result<(), 
     }
 }
 
+pub(super) fn copy(pin: &Secret) -> Secret {
+    Secret(pin.0.clone())
+}
+
 /// Tokens that state no sensible bounds take anything.
-fn fits(len: usize, min: u32, max: u32) -> bool {
+pub(super) fn fits(len: usize, min: u32, max: u32) -> bool {
     let len = u32::try_from(len).unwrap_or(u32::MAX);
     max == 0 || min > max || (min..=max).contains(&len)
 }

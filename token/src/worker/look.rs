@@ -62,9 +62,11 @@ impl Module {
         let was = std::mem::replace(&mut state.info, info);
         state.info.mechanisms = was.mechanisms;
         state.info.unlocked = was.unlocked;
+        state.info.pin_kept = was.pin_kept;
         let anew = thorough || state.info.initialized != was.initialized;
         let lost = was.unlocked && state.anchor.is_some();
         drop(state);
+        token.drop_expired_pin();
         if lost && !token.login_holds() {
             // pulled and put back between two looks, or reset by another program
             tracing::info!(token = %token.id.0, "the login is gone");
@@ -105,6 +107,9 @@ impl Module {
             pin_final_try: said.user_pin_final_try(),
             pin_locked: said.user_pin_locked(),
             pin_to_be_changed: said.user_pin_to_be_changed(),
+            so_pin_final_try: said.so_pin_final_try(),
+            so_pin_locked: said.so_pin_locked(),
+            pin_kept: false,
             mechanisms,
         })
     }

@@ -5,6 +5,7 @@
 //! the socket, so the client's end is noticed at once.
 
 mod fault;
+mod kept;
 mod login;
 mod look;
 mod module;
@@ -12,6 +13,7 @@ mod oaep;
 mod objects;
 mod open;
 mod opensc;
+mod pins;
 mod public_key;
 mod raw;
 mod readers;

@@ -134,7 +134,12 @@ impl Module {
         // who changed something must know it before the answer, even if another thread has told it already
         let tell = matches!(
             call,
-            Call::Rescan | Call::Login { .. } | Call::Logout { .. }
+            Call::Rescan
+                | Call::Login { .. }
+                | Call::Logout { .. }
+                | Call::ChangePin { .. }
+                | Call::UnblockPin { .. }
+                | Call::KeepPin { .. }
         );
         let result = self.answer(call);
         let listing = (self.touched.swap(false, Ordering::AcqRel) || tell)
@@ -185,9 +190,11 @@ impl Module {
                 token,
                 pin,
                 final_try,
+                keep,
             } => {
                 let token = self.token(&token)?;
-                self.login(&token, pin, final_try).map(|()| Answer::Done)
+                self.login(&token, pin, final_try, keep)
+                    .map(|()| Answer::Done)
             }
             Call::Logout { token } => {
                 let token = self.token(&token)?;
@@ -216,18 +223,47 @@ impl Module {
                 open::unwrap(self, &token, &key, &scheme, &wrapped, expected_len, pin)
                     .map(|key| Answer::Secret(Secret(key)))
             }
-            Call::Ecdh { token, key, point } => {
+            Call::Ecdh {
+                token,
+                key,
+                point,
+                pin,
+            } => {
                 let token = self.token(&token)?;
-                open::ecdh(self, &token, &key, &point).map(|secret| Answer::Secret(Secret(secret)))
+                open::ecdh(self, &token, &key, &point, pin)
+                    .map(|secret| Answer::Secret(Secret(secret)))
             }
             Call::Decapsulate {
                 token,
                 key,
                 ciphertext,
+                pin,
             } => {
                 let token = self.token(&token)?;
-                open::decapsulate(self, &token, &key, &ciphertext)
+                open::decapsulate(self, &token, &key, &ciphertext, pin)
                     .map(|secret| Answer::Secret(Secret(secret)))
+            }
+            Call::ChangePin {
+                token,
+                old,
+                new,
+                final_try,
+            } => {
+                let token = self.token(&token)?;
+                self.change_pin(&token, old, &new, final_try)
+            }
+            Call::UnblockPin {
+                token,
+                puk,
+                new,
+                final_try,
+            } => {
+                let token = self.token(&token)?;
+                self.unblock_pin(&token, puk, &new, final_try)
+            }
+            Call::KeepPin { token, key, pin } => {
+                let token = self.token(&token)?;
+                sign::keep_pin(self, &token, &key, pin).map(|()| Answer::Done)
             }
             Call::Start { .. } | Call::WatchReaders { .. } | Call::Rescan | Call::Shutdown => {
                 Err(Error::TokenError("out of order".into()))

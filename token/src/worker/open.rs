@@ -19,7 +19,7 @@ use super::oaep;
 use super::sign::{Ready, Sessions, hash_and_mgf, use_key};
 use super::token::{Key, Kind, Token, lock};
 use crate::error::{Error, Result};
-use crate::protocol::Secret;
+use crate::protocol::PinForUse;
 use crate::{Hash, KeyRef, UnwrapScheme};
 
 /// Opens an RSA-wrapped key.
@@ -30,7 +30,7 @@ pub(super) fn unwrap(
     scheme: &UnwrapScheme,
     wrapped: &[u8],
     expected_len: usize,
-    pin: Option<Secret>,
+    pin: Option<PinForUse>,
 ) -> Result<Zeroizing<Vec<u8>>> {
     use_key(
         module,
@@ -212,15 +212,16 @@ pub(super) fn ecdh(
     token: &Token,
     key: &KeyRef,
     point: &[u8],
+    pin: Option<PinForUse>,
 ) -> Result<Zeroizing<Vec<u8>>> {
     const NAME: &str = "CKM_ECDH1_DERIVE";
     use_key(
         module,
         token,
         key,
-        None,
+        pin,
         Sessions::Kept,
-        |session, key, _| {
+        |session, key, ready| {
             let (len, fits) = match key.kind {
                 Kind::Ec(len) => {
                     let uncompressed = len.saturating_mul(2).saturating_add(1);
@@ -243,6 +244,7 @@ pub(super) fn ecdh(
             if token.has_refused(NAME) {
                 return Err(Error::UnsupportedAlgorithm(NAME.into()).into());
             }
+            without_init(ready, session)?;
             let der_first = lock(&token.state).der_points;
             let mut result = derive(module, session, key, &encoded(point, der_first), len);
             // PKCS#11 v2.40 §2.3.8 wants the bare point; some tokens want CKA_EC_POINT's form
@@ -277,6 +279,7 @@ pub(super) fn decapsulate(
     token: &Token,
     key: &KeyRef,
     ciphertext: &[u8],
+    pin: Option<PinForUse>,
 ) -> Result<Zeroizing<Vec<u8>>> {
     const NAME: &str = "CKM_ML_KEM";
     const SECRET: usize = 32;
@@ -284,9 +287,9 @@ pub(super) fn decapsulate(
         module,
         token,
         key,
-        None,
+        pin,
         Sessions::Kept,
-        |session, key, _| {
+        |session, key, ready| {
             let Kind::MlKem(len) = key.kind else {
                 return Err(Error::UsageNotAllowed("the key is of another kind".into()).into());
             };
@@ -299,6 +302,7 @@ pub(super) fn decapsulate(
             if token.has_refused(NAME) || !module.pkcs11.is_fn_supported(Function::DecapsulateKey) {
                 return Err(Error::UnsupportedAlgorithm(NAME.into()).into());
             }
+            without_init(ready, session)?;
             let shared = session.decapsulate_key(
                 &Mechanism::MlKem,
                 key.handle,
@@ -315,6 +319,15 @@ pub(super) fn decapsulate(
             }
         },
     )
+}
+
+/// Says the PIN of an operation that has no beginning: PKCS#11 has a context-specific login for those that do. OpenSC takes it all the
+/// same, and its card wants it; a token that does not has no use for a PIN here.
+fn without_init(ready: Ready<'_>, session: &Session) -> Result<(), Fault> {
+    match ready(session) {
+        Err(Fault::Rv(RvError::OperationNotInitialized, _)) => Ok(()),
+        other => other,
+    }
 }
 
 fn encoded(point: &[u8], der: bool) -> Vec<u8> {

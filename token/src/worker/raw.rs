@@ -4,6 +4,9 @@
 //! - C_Sign and C_Decrypt *alone*: cryptoki begins with an Init of its own, which undoes a context-specific login, and calls
 //!   twice (once for the length).
 //! - C_GetAttributeValue into memory that is wiped, for derived secrets.
+//! - C_SetPIN and C_InitPIN with PINs that are bytes: cryptoki's are text.
+//!
+//! Memory that is not swapped out, for PINs that are kept.
 //!
 //! And PC/SC, for what PKCS#11 cannot do: name readers without touching their cards, and reset a card.
 
@@ -25,6 +28,9 @@ use cryptoki_sys::{
     CK_ATTRIBUTE, CK_C_INITIALIZE_ARGS, CK_FUNCTION_LIST, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
     CKA_VALUE, CKF_OS_LOCKING_OK,
 };
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
+use zeroize::Zeroize;
 
 use super::fault::Fault;
 
@@ -106,6 +112,38 @@ impl Raw {
         )
     }
 
+    /// C_SetPIN
+    pub fn set_pin(&self, session: &Session, old: &[u8], new: &[u8]) -> Result<(), Fault> {
+        let absent = Fault::Rv(RvError::FunctionNotSupported, Function::SetPIN);
+        let function = self.functions.C_SetPIN.ok_or(absent)?;
+        // SAFETY: §5.5 C_SetPIN: reads both PINs, with their lengths (it does not write there, the C type only lacks const).
+        let rv = Rv::from(unsafe {
+            function(
+                session.handle(),
+                old.as_ptr().cast_mut(),
+                old.len() as CK_ULONG,
+                new.as_ptr().cast_mut(),
+                new.len() as CK_ULONG,
+            )
+        });
+        match rv {
+            Rv::Ok => Ok(()),
+            Rv::Error(e) => Err(Fault::Rv(e, Function::SetPIN)),
+        }
+    }
+
+    /// C_InitPIN
+    pub fn init_pin(&self, session: &Session, pin: &[u8]) -> Result<(), Fault> {
+        let absent = Fault::Rv(RvError::FunctionNotSupported, Function::InitPIN);
+        let function = self.functions.C_InitPIN.ok_or(absent)?;
+        let (place, len) = (pin.as_ptr().cast_mut(), pin.len() as CK_ULONG);
+        // SAFETY: §5.5 C_InitPIN: reads the PIN of that length (the C type only lacks const).
+        match Rv::from(unsafe { function(session.handle(), place, len) }) {
+            Rv::Ok => Ok(()),
+            Rv::Error(e) => Err(Fault::Rv(e, Function::InitPIN)),
+        }
+    }
+
     /// CKA_VALUE of a derived session object; gives its length in `out`. Never called on a private key (design rule 1).
     pub fn derived_value(
         &self,
@@ -160,6 +198,60 @@ fn length(rv: CK_RV, len: CK_ULONG, room: usize, name: Function) -> Result<usize
         (Rv::Ok, Ok(len)) if len <= room => Ok(len),
         (Rv::Ok, _) => Err(Fault::Rv(RvError::BufferTooSmall, name)),
         (Rv::Error(e), _) => Err(Fault::Rv(e, name)),
+    }
+}
+
+/// A PIN in a mapping of its own: not swapped out (mlock(2)), in no core file, wiped at its end.
+pub(super) struct LockedPin {
+    page: ptr::NonNull<c_void>,
+    len: usize,
+}
+
+// SAFETY: nobody else has the pointer.
+unsafe impl Send for LockedPin {}
+
+impl LockedPin {
+    /// No page is smaller; the system rounds up.
+    const SIZE: usize = 4096;
+
+    /// # Errors
+    /// No memory, or none that may be locked (RLIMIT_MEMLOCK).
+    pub fn new(pin: &[u8]) -> std::io::Result<Self> {
+        if pin.len() > Self::SIZE {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: mmap(2): a new private mapping, wherever there is room.
+        let page =
+            unsafe { mmap_anonymous(ptr::null_mut(), Self::SIZE, protection, MapFlags::PRIVATE) }?;
+        let page = ptr::NonNull::new(page).ok_or(std::io::ErrorKind::OutOfMemory)?;
+        let locked = Self {
+            page,
+            len: pin.len(),
+        };
+        // SAFETY: mlock(2), madvise(2): the mapping is ours and has this size.
+        unsafe {
+            mlock(page.as_ptr(), Self::SIZE)?;
+            madvise(page.as_ptr(), Self::SIZE, Advice::LinuxDontDump)?;
+        }
+        // SAFETY: the mapping is writable, longer than the PIN, and overlaps nothing.
+        unsafe { ptr::copy_nonoverlapping(pin.as_ptr(), page.as_ptr().cast(), pin.len()) };
+        Ok(locked)
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: `len` bytes of the mapping, which lives as long as this.
+        unsafe { std::slice::from_raw_parts(self.page.as_ptr().cast(), self.len) }
+    }
+}
+
+impl Drop for LockedPin {
+    fn drop(&mut self) {
+        // SAFETY: all of our mapping, which nobody borrows any more; then it is gone, and its lock with it.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.page.as_ptr().cast::<u8>(), Self::SIZE).zeroize();
+            let _ = munmap(self.page.as_ptr(), Self::SIZE);
+        }
     }
 }
 

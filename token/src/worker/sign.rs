@@ -19,7 +19,7 @@ use super::objects;
 use super::public_key::PublicKey;
 use super::token::{Key, Kind, Token};
 use crate::error::{Error, Result};
-use crate::protocol::Secret;
+use crate::protocol::PinForUse;
 use crate::{Hash, KeyRef, MAX_MESSAGE, SignScheme};
 
 /// Signs a ready digest, or, where the scheme has none, a message.
@@ -29,7 +29,7 @@ pub(super) fn sign(
     key: &KeyRef,
     scheme: SignScheme,
     digest: &[u8],
-    pin: Option<Secret>,
+    pin: Option<PinForUse>,
 ) -> Result<Vec<u8>> {
     check_len(scheme, digest)?;
     use_key(
@@ -127,7 +127,7 @@ pub(super) fn use_key<T>(
     module: &Module,
     token: &Token,
     wanted: &KeyRef,
-    pin: Option<Secret>,
+    mut pin: Option<PinForUse>,
     sessions: Sessions,
     operation: impl Fn(&Session, Key, Ready<'_>) -> Result<T, Fault>,
 ) -> Result<T> {
@@ -135,14 +135,9 @@ pub(super) fn use_key<T>(
     if token.needs_login() {
         return Err(Error::PinRequired);
     }
+    // the PIN is none that was said for this use
+    let mut kept = false;
     let pin_sent = Cell::new(false);
-    let ready = |session: &Session| match &pin {
-        Some(pin) => {
-            pin_sent.set(true);
-            module.log_in_for_use(token, session, pin)
-        }
-        None => Ok(()),
-    };
     let mut again = true;
     loop {
         // never a second C_Login for one entry
@@ -165,19 +160,35 @@ pub(super) fn use_key<T>(
             }
             Err(fault) => return Err(module.judge(token, fault)),
         };
-        if key.always_authenticate && pin.is_none() {
-            token.put_back(session);
-            return Err(Error::PinRequired);
+        if key.always_authenticate {
+            if pin.is_none() {
+                pin = module.kept_pin(token);
+                kept = true;
+            }
+            let checked = match &pin {
+                Some(pin) => module.check_pin_for_use(token, pin),
+                None => Err(Error::KeyPinRequired),
+            };
+            if let Err(error) = checked {
+                token.put_back(session);
+                return Err(match error {
+                    // a person decides about the last try
+                    Error::BadPinFinalTry if kept => {
+                        token.drop_kept_pin();
+                        Error::KeyPinRequired
+                    }
+                    other => other,
+                });
+            }
         }
-        match operation(
-            &session,
-            key,
-            if key.always_authenticate {
-                &ready
-            } else {
-                &|_| Ok(())
-            },
-        ) {
+        let ready = |session: &Session| match &pin {
+            Some(_) if !key.always_authenticate => Ok(()),
+            // an operation that is begun anew by another mechanism
+            Some(_) if pin_sent.replace(true) => Err(Error::KeyPinRequired.into()),
+            Some(pin) => module.log_in_for_use(token, session, pin),
+            None => Ok(()),
+        };
+        match operation(&session, key, &ready) {
             Ok(value) => {
                 module.count_success();
                 if sessions == Sessions::Kept {
@@ -199,6 +210,51 @@ pub(super) fn use_key<T>(
             }
         }
     }
+}
+
+/// Says the PIN for an operation that is begun and given up, so that it is known to be right and kept.
+pub(super) fn keep_pin(
+    module: &Module,
+    token: &Token,
+    key: &KeyRef,
+    mut pin: PinForUse,
+) -> Result<()> {
+    // it is no use of the key
+    if let Some(uses) = pin.keep.as_mut().and_then(|batch| batch.uses.as_mut()) {
+        *uses = uses.saturating_add(1);
+    }
+    use_key(
+        module,
+        token,
+        key,
+        Some(pin),
+        Sessions::Closed,
+        |session, key, ready| {
+            if !key.always_authenticate {
+                let why = "it does not want its PIN at every use";
+                return Err(Error::UsageNotAllowed(why.into()).into());
+            }
+            match key.kind {
+                Kind::Rsa(_) => session
+                    .sign_init(&Mechanism::RsaPkcs, key.handle)
+                    .or_else(|_| session.decrypt_init(&Mechanism::RsaPkcs, key.handle))?,
+                Kind::Ec(_) => session.sign_init(&Mechanism::Ecdsa, key.handle)?,
+                Kind::Edwards(_) => {
+                    let params = EddsaParams::new(EddsaSignatureScheme::Pure);
+                    session.sign_init(&Mechanism::Eddsa(params), key.handle)?;
+                }
+                Kind::MlDsa(_) => {
+                    let context = SignAdditionalContext::new(HedgeType::Preferred, None);
+                    session.sign_init(&Mechanism::MlDsa(context), key.handle)?;
+                }
+                Kind::Montgomery(_) | Kind::MlKem(_) => {
+                    let why = "no operation of it takes a PIN";
+                    return Err(Error::UsageNotAllowed(why.into()).into());
+                }
+            }
+            ready(session)
+        },
+    )
 }
 
 fn find(token: &Token, session: &Session, wanted: &KeyRef) -> Result<Option<Key>, Fault> {

@@ -9,6 +9,7 @@ use cryptoki::session::{Session, SessionState};
 use cryptoki::slot::Slot;
 
 use super::fault::Fault;
+use super::kept::KeptPin;
 use crate::protocol::Snapshot;
 use crate::{KeyRef, TokenCertificate, TokenId, TokenInfo};
 
@@ -32,6 +33,8 @@ pub(super) struct State {
     pub anchor: Option<Session>,
     /// open, and free of any operation
     idle: Vec<Session>,
+    /// for keys that want it at every use
+    pub kept: Option<KeptPin>,
     /// handles; good until login or logout (SoftHSM makes new ones)
     keys: HashMap<KeyRef, Key>,
     /// what it turned out not to do
@@ -71,6 +74,7 @@ impl Token {
                 certificates: Vec::new(),
                 anchor: None,
                 idle: Vec::new(),
+                kept: None,
                 keys: HashMap::new(),
                 refused: HashSet::new(),
                 der_points: false,
@@ -136,6 +140,8 @@ impl Token {
     pub fn reset(&self) {
         let mut state = lock(&self.state);
         state.info.unlocked = false;
+        state.info.pin_kept = false;
+        state.kept = None;
         let anchor = state.anchor.take();
         let idle = std::mem::take(&mut state.idle);
         state.keys.clear();
