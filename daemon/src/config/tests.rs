@@ -22,6 +22,7 @@ write = ["tokens"]
 devices = ["/dev/tpmrm0"]
 network = true
 hold = "never"
+deadline = 20
 [trust]
 anchors = ["anchors"]
 crls = ["/crls"]
