@@ -262,7 +262,7 @@ async fn options_of_unlock_are_checked() {
             "InvalidArgument",
         ),
         (HashMap::from([("pin-fd", PIN.into())]), "InvalidArgument"),
-        (HashMap::from([("key", "x".into())]), "NotSupported"),
+        (HashMap::from([("key", "x".into())]), "InvalidArgument"),
         (
             HashMap::from([
                 ("pin-fd", Fd::from(fd.as_fd()).into()),
