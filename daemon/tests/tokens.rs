@@ -25,7 +25,7 @@ use serde_bytes::Bytes;
 use tempfile::TempDir;
 use zbus::fdo::{ManagedObjects, PropertiesProxy};
 use zbus::names::InterfaceName;
-use zbus::{Connection, Fd, OwnedObjectPath, Variant};
+use zbus::{Connection, Fd, ObjectPath, OwnedObjectPath, Variant};
 
 const TOKEN: &str = "org.privyseal1.Token";
 const CERTIFICATE: &str = "org.privyseal1.Certificate";
@@ -263,6 +263,11 @@ async fn options_of_unlock_are_checked() {
         ),
         (HashMap::from([("pin-fd", PIN.into())]), "InvalidArgument"),
         (HashMap::from([("key", "x".into())]), "InvalidArgument"),
+        // no PIN is kept by default, whatever it is for
+        (
+            HashMap::from([("key", ObjectPath::from_static_str_unchecked("/x").into())]),
+            "PolicyDenied",
+        ),
         (
             HashMap::from([
                 ("pin-fd", Fd::from(fd.as_fd()).into()),

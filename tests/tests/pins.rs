@@ -425,3 +425,66 @@ fn pins_for_new_pins_come_in_pairs_and_from_different_descriptors() {
     let run = world.privyseal(["token", "change-pin", "--json"]);
     assert_eq!(error(run), "PinRequired");
 }
+
+/// Locked memory of the daemon's workers, KiB.
+fn locked_memory(world: &World) -> u64 {
+    let parent = format!("PPid:\t{}\n", world.daemon_pid());
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let of = |dir: &fs::DirEntry| {
+        // a process may end while it is looked at
+        let status = fs::read_to_string(dir.path().join("status")).unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmLck:"))?;
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
+        status.contains(&parent).then_some(kib)
+    };
+    processes.filter_map(|dir| of(&dir)).sum()
+}
+
+#[test]
+fn a_key_that_wants_its_pin_at_every_use_decrypts_and_what_is_kept_is_locked_memory() {
+    let world = World::with(WorldOptions {
+        config: "\n[pin]\nbatch-uses = 2\n".into(),
+        pkcs11_tool: &[
+            "--write-object token/peer-rsa.key --type privkey --id c1 --label each --always-auth --usage-decrypt",
+            "--write-object token/peer-rsa.pem --type cert --id c1 --label each",
+        ],
+        ..WorldOptions::default()
+    });
+    world.write("mail.txt", MAIL);
+    let encrypt = [
+        "encrypt",
+        "mail.txt",
+        "-r",
+        "token/peer-rsa.pem",
+        "--no-self",
+    ];
+    world
+        .privyseal([&encrypt[..], &["-o", "secret"]].concat())
+        .ok();
+    let decrypt = |how: &str, pin: Option<&str>| {
+        let mut args: Vec<&str> = how.split(' ').collect();
+        args.extend(["secret", "-o", "opened", "--json", "--batch"]);
+        match pin {
+            Some(pin) => {
+                args.extend(["--pin-fd", "0"]);
+                world.privyseal_in(args, pin.as_bytes())
+            }
+            None => world.privyseal(args),
+        }
+    };
+    assert_eq!(locked_memory(&world), 0);
+    world.unlock();
+    assert!(locked_memory(&world) > 0, "the PIN is kept");
+    decrypt("decrypt", None).ok();
+    decrypt("mail open", None).ok();
+    assert_eq!(locked_memory(&world), 0, "it is gone");
+    assert_eq!(error(decrypt("decrypt", None)), "PinRequired");
+    // not for a wrong PIN's sake: that would look like a damaged message
+    assert_eq!(error(decrypt("decrypt", Some("c4nary-00000"))), "BadPin");
+    fs::remove_file(world.path("opened")).unwrap();
+    decrypt("decrypt", Some(PIN)).ok();
+    assert_eq!(world.read("opened"), MAIL.as_bytes());
+    assert!(locked_memory(&world) > 0, "for one use more");
+    world.privyseal(["token", "lock", "privyseal-demo"]).ok();
+    assert_eq!(locked_memory(&world), 0);
+}
