@@ -13,42 +13,14 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const ED25519_PARAMS: [&[u8]; 2] = [b"\x06\x03\x2b\x65\x70", b"\x13\x0cedwards25519"];
 const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
 const X25519_PARAMS: [&[u8]; 2] = [b"\x06\x03\x2b\x65\x6e", b"\x13\x0acurve25519"];
-/// id-ml-dsa-44, -65, -87 (RFC 9881 §2), with the lengths of their signatures (FIPS 204 table 2)
-const ML_DSA: [(ObjectIdentifier, MlDsaParameterSetType, usize); 3] = [
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17"),
-        MlDsaParameterSetType::ML_DSA_44,
-        2420,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18"),
-        MlDsaParameterSetType::ML_DSA_65,
-        3309,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19"),
-        MlDsaParameterSetType::ML_DSA_87,
-        4627,
-    ),
-];
-/// id-alg-ml-kem-512, -768, -1024 (RFC 9935 §3), with the lengths of their ciphertexts (FIPS 203 table 3)
-const ML_KEM: [(ObjectIdentifier, MlKemParameterSetType, usize); 3] = [
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.4.1"),
-        MlKemParameterSetType::ML_KEM_512,
-        768,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.4.2"),
-        MlKemParameterSetType::ML_KEM_768,
-        1088,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.4.3"),
-        MlKemParameterSetType::ML_KEM_1024,
-        1568,
-    ),
-];
+/// id-ml-dsa-44, -65, -87 (RFC 9881 §2)
+const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
+/// id-alg-ml-kem-512, -768, -1024 (RFC 9935 §3)
+const ML_KEM_512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.4.1");
+const ML_KEM_768: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.4.2");
+const ML_KEM_1024: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.4.3");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// RFC 8017 §A.1.1
@@ -88,7 +60,7 @@ pub(super) enum PublicKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lattice {
     /// CKA_PARAMETER_SET
-    pub set: ParameterSetType,
+    set: ParameterSetType,
     /// CKA_VALUE of the public key
     value: Vec<u8>,
     /// bytes of what it makes: a signature, a ciphertext
@@ -119,14 +91,7 @@ impl PublicKey {
                 params: X25519_PARAMS.iter().map(|p| p.to_vec()).collect(),
                 point: key.to_vec(),
             }),
-            oid => {
-                let dsa = ML_DSA.iter().find(|(known, ..)| *known == oid);
-                let dsa = dsa.map(|&(_, set, made)| Self::MlDsa(Lattice::new(set, key, made)));
-                dsa.or_else(|| {
-                    let kem = ML_KEM.iter().find(|(known, ..)| *known == oid);
-                    kem.map(|&(_, set, made)| Self::MlKem(Lattice::new(set, key, made)))
-                })
-            }
+            oid => lattice(oid, key),
         }
     }
 
@@ -190,14 +155,23 @@ impl PublicKey {
     }
 }
 
-impl Lattice {
-    fn new(set: impl Into<ParameterSetType>, value: &[u8], made: usize) -> Self {
-        Self {
-            set: set.into(),
-            value: value.to_vec(),
-            made,
-        }
-    }
+/// A key of ML-DSA or ML-KEM, with the length of a signature (FIPS 204 table 2) or of a ciphertext (FIPS 203 table 3).
+fn lattice(oid: ObjectIdentifier, value: &[u8]) -> Option<PublicKey> {
+    use {MlDsaParameterSetType as Dsa, MlKemParameterSetType as Kem};
+    let of = |set: ParameterSetType, made: usize| Lattice {
+        set,
+        value: value.to_vec(),
+        made,
+    };
+    Some(match oid {
+        ML_DSA_44 => PublicKey::MlDsa(of(Dsa::ML_DSA_44.into(), 2420)),
+        ML_DSA_65 => PublicKey::MlDsa(of(Dsa::ML_DSA_65.into(), 3309)),
+        ML_DSA_87 => PublicKey::MlDsa(of(Dsa::ML_DSA_87.into(), 4627)),
+        ML_KEM_512 => PublicKey::MlKem(of(Kem::ML_KEM_512.into(), 768)),
+        ML_KEM_768 => PublicKey::MlKem(of(Kem::ML_KEM_768.into(), 1088)),
+        ML_KEM_1024 => PublicKey::MlKem(of(Kem::ML_KEM_1024.into(), 1568)),
+        _ => return None,
+    })
 }
 
 fn strip(mut number: &[u8]) -> &[u8] {
