@@ -341,21 +341,11 @@ impl Module {
         }))
     }
 
-    /// ML-KEM decapsulation (C_DecapsulateKey, PKCS#11 v3.2): the shared secret, 32 bytes.
+    /// ML-KEM decapsulation (C_DecapsulateKey, PKCS#11 v3.2), with the PIN that the key may want: the shared secret, 32 bytes.
     ///
     /// # Errors
     /// [`Error::UnsupportedAlgorithm`] where module or token cannot, or the ciphertext is another parameter set's.
     pub fn decapsulate(
-        &self,
-        token: &TokenId,
-        key: &KeyRef,
-        ciphertext: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>> {
-        self.decapsulate_with(token, key, ciphertext, None)
-    }
-
-    /// [`Module::decapsulate`], with the PIN that the key may want.
-    pub fn decapsulate_with(
         &self,
         token: &TokenId,
         key: &KeyRef,

@@ -237,7 +237,7 @@ impl KeyOpener for TokenOpener<'_> {
         let own = self.key_of(certificate)?;
         self.use_key(own, |pin| {
             own.module
-                .decapsulate_with(&own.token, &own.key, ciphertext, pin)
+                .decapsulate(&own.token, &own.key, ciphertext, pin)
         })
     }
 
