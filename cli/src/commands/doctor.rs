@@ -335,7 +335,7 @@ fn token(found: &mut Findings, token: &Token) {
             "pin-blocked",
             name,
             "the PIN is blocked: too many wrong ones",
-            "unblock it with the PUK (for cards: pkcs15-tool --unblock-pin, or the issuer's program)",
+            format!("set a new one by the PUK (or SO PIN): privyseal token unblock '{name}'"),
         );
     } else if flag("final-try") {
         found.add(
@@ -360,7 +360,7 @@ fn token(found: &mut Findings, token: &Token) {
             "pin-to-be-changed",
             name,
             "the token wants its PIN to be changed",
-            "change it with the issuer's program (or pkcs11-tool --change-pin)",
+            format!("privyseal token change-pin '{name}'"),
         );
     }
     if token.state == "error" {

@@ -196,25 +196,15 @@ impl Args {
             Command::ChangePin {
                 token, prompting, ..
             } => {
-                let work = Work {
-                    method: "ChangePin",
-                    state: "locked",
-                    done: "has a new PIN, and is locked",
-                    key: None,
-                };
-                work.run(&bus, ui, token.as_deref(), pins, prompting.batch)
+                Work::new_pin("ChangePin")
+                    .run(&bus, ui, token.as_deref(), pins, prompting.batch)
                     .await
             }
             Command::Unblock {
                 token, prompting, ..
             } => {
-                let work = Work {
-                    method: "UnblockPin",
-                    state: "locked",
-                    done: "has a new PIN, and is locked",
-                    key: None,
-                };
-                work.run(&bus, ui, token.as_deref(), pins, prompting.batch)
+                Work::new_pin("UnblockPin")
+                    .run(&bus, ui, token.as_deref(), pins, prompting.batch)
                     .await
             }
             Command::Lock { token, .. } => lock(&bus, ui, token.as_deref()).await,
@@ -341,6 +331,15 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    fn new_pin(method: &'static str) -> Self {
+        Work {
+            method,
+            state: "locked",
+            done: "has a new PIN, and is locked",
+            key: None,
+        }
+    }
+
     async fn run(
         self,
         bus: &Bus,
