@@ -28,6 +28,7 @@ pub(crate) enum Call {
         /// the module's real path
         module: PathBuf,
         init_args: Option<String>,
+        allowed: Allowed,
         scope: Scope,
         /// the user's own OpenSC configuration, where the worker makes one that leaves readers out
         opensc_conf: Option<PathBuf>,
@@ -86,6 +87,27 @@ pub(crate) enum Call {
     Shutdown,
 }
 
+impl Call {
+    /// The PIN in it.
+    pub fn pin(&self) -> Option<&Secret> {
+        match self {
+            Self::Login { pin, .. } | Self::Sign { pin, .. } | Self::Unwrap { pin, .. } => {
+                pin.as_ref()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the module's entry in the configuration lets the confined worker use, besides what is known of the module.
+#[derive(Default, Deserialize, Serialize)]
+pub(crate) struct Allowed {
+    pub read: Vec<PathBuf>,
+    pub write: Vec<PathBuf>,
+    pub devices: Vec<PathBuf>,
+    pub network: bool,
+}
+
 /// What the worker sends.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Reply {
@@ -103,6 +125,8 @@ pub(crate) enum Answer {
         info: ModuleInfo,
         /// calls that the worker takes at a time
         parallel: u32,
+        /// what of the confinement this machine does not have
+        unconfined: Vec<String>,
     },
     Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
     Secret(Secret),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::link::Link;
 use super::{Event, ModuleStatus};
 use crate::error::{Error, Result};
-use crate::protocol::{Answer, Call, Listing, Snapshot};
+use crate::protocol::{Allowed, Answer, Call, Listing, Snapshot};
 use crate::readers::Scope;
 use crate::{ModuleConfig, ModuleInfo, TokenCertificate, TokenId, TokenInfo};
 
@@ -42,6 +42,8 @@ pub(super) struct State {
     /// a worker that is loading its module
     pub starting: Option<Arc<Link>>,
     pub info: Option<ModuleInfo>,
+    /// what of the confinement this machine does not have
+    pub unconfined: Vec<String>,
     /// counts workers, so that the last words of a dead one are not taken for the next one's
     pub generation: u64,
     pub revision: u64,
@@ -87,6 +89,16 @@ impl State {
 }
 
 impl Setup {
+    /// What the configuration lets the module use.
+    pub fn allowed(&self) -> Allowed {
+        Allowed {
+            read: self.config.read.clone(),
+            write: self.config.write.clone(),
+            devices: self.config.devices.clone(),
+            network: self.config.network,
+        }
+    }
+
     fn wrong_pins(&self, token: &TokenId) -> u32 {
         lock(&self.wrong_pins).get(token).copied().unwrap_or(0)
     }
@@ -101,6 +113,7 @@ impl Shared {
                 phase: Phase::Loading,
                 starting: None,
                 info: None,
+                unconfined: Vec::new(),
                 generation: 0,
                 revision: 0,
                 tokens: Vec::new(),

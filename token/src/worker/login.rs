@@ -91,6 +91,7 @@ impl Module {
         pin: &Secret,
     ) -> Result<(), Fault> {
         let pin = Secret(pin.0.clone());
+        super::server::keep_in_memory(&pin.0);
         log_in(session, UserType::ContextSpecific, Some(pin))
             .map_err(|fault| self.judge_login(token, fault).into())
     }
