@@ -21,7 +21,7 @@ pub(super) enum Sockets {
     Network,
 }
 
-/// Looking into, or acting on, other processes; other file systems, namespaces, kernels; starting programs.
+/// Looking into, acting on, or talking to other processes; other file systems, namespaces, kernels; starting programs.
 const FORBIDDEN: &[i64] = &[
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -32,6 +32,10 @@ const FORBIDDEN: &[i64] = &[
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
     libc::SYS_tkill,
+    libc::SYS_shmget,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+    libc::SYS_mq_open,
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_unshare,

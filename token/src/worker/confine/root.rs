@@ -1,13 +1,15 @@
 //! Namespaces: a root that holds only what the module may use, so that no other socket has a path, and a network without
 //! interfaces, so that none has a name.
 
-use std::ffi::OsStr;
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, readlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -26,6 +28,9 @@ const RESTRICTED: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns
 /// The new root is put there before it becomes the root; what was there has been taken along by then.
 const STAGE: &str = "/usr";
 
+/// As the kernel has it.
+const MAX_LINKS: u8 = 40;
+
 const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 const DEVICE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
@@ -42,7 +47,7 @@ pub(super) fn enter(places: &Places) -> Result<(), String> {
 
 fn namespaces(network: bool) -> io::Result<()> {
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
-    let mut kinds = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWIPC;
+    let mut kinds = UnshareFlags::NEWUSER | UnshareFlags::NEWNS;
     if !network {
         kinds |= UnshareFlags::NEWNET;
     }
@@ -174,32 +179,54 @@ fn fill(root: &OwnedFd, pieces: Vec<Piece>) -> At<()> {
     Ok(())
 }
 
-/// Opens a path of the new root, and makes what is missing of it. Links lead to where they will.
+/// Opens a path of the new root, and makes what is missing of it. Links lead to where they will when it is the root: openat2 would
+/// follow them so, but systemd's RestrictSUIDSGID= forbids it.
 fn make(root: &OwnedFd, path: &Path, is_dir: bool) -> Result<OwnedFd, Errno> {
-    let open = |path: &Path| {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
-    };
-    let mut so_far = PathBuf::from("/");
-    let mut here = open(&so_far)?;
-    let mut names = path
-        .components()
-        .filter_map(|part| match part {
-            Component::Normal(name) => Some(name),
-            _ => None,
-        })
-        .peekable();
-    while let Some(name) = names.next() {
-        so_far.push(name);
-        here = match open(&so_far) {
+    let mut rest = parts(path);
+    let mut above = Vec::new();
+    let mut here = root.try_clone().map_err(|_| Errno::MFILE)?;
+    let mut links = 0_u8;
+    while let Some(name) = rest.pop_front() {
+        if name == ".." {
+            here = above.pop().unwrap_or(here);
+            continue;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || openat(&here, &name, flags, Mode::empty());
+        let next = match open() {
             Err(Errno::NOENT) => {
-                make_one(&here, name, is_dir || names.peek().is_some())?;
-                open(&so_far)?
+                make_one(&here, &name, is_dir || !rest.is_empty())?;
+                open()?
             }
             other => other?,
         };
+        if FileType::from_raw_mode(fstat(&next)?.st_mode) != FileType::Symlink {
+            above.push(std::mem::replace(&mut here, next));
+            continue;
+        }
+        links = links.saturating_add(1);
+        if links > MAX_LINKS {
+            return Err(Errno::LOOP);
+        }
+        let target = readlinkat(&here, &name, Vec::new())?;
+        let target = Path::new(OsStr::from_bytes(target.as_bytes()));
+        if target.is_absolute() {
+            above.clear();
+            here = root.try_clone().map_err(|_| Errno::MFILE)?;
+        }
+        let mut whole = parts(target);
+        whole.append(&mut rest);
+        rest = whole;
     }
     Ok(here)
+}
+
+/// Names, and `..`.
+fn parts(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+        .map(|part| part.as_os_str().to_owned())
+        .collect()
 }
 
 fn make_one(folder: &OwnedFd, name: &OsStr, is_dir: bool) -> Result<(), Errno> {
@@ -208,4 +235,25 @@ fn make_one(folder: &OwnedFd, name: &OsStr, is_dir: bool) -> Result<(), Errno> {
     }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     openat(folder, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_where_they_will_when_it_is_the_root() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |path: &str| temp.path().join(path);
+        fs::create_dir_all(at("usr/lib")).unwrap();
+        std::os::unix::fs::symlink("/usr/lib", at("lib")).unwrap();
+        std::os::unix::fs::symlink("../../../usr", at("usr/lib/up")).unwrap();
+        std::os::unix::fs::symlink("loop", at("loop")).unwrap();
+        let root = OwnedFd::from(fs::File::open(temp.path()).unwrap());
+        make(&root, Path::new("/lib/up/share/file"), false).unwrap();
+        make(&root, Path::new("/lib/new"), true).unwrap();
+        assert!(at("usr/share/file").is_file() && at("usr/lib/new").is_dir());
+        let looped = make(&root, Path::new("/loop/x"), true);
+        assert!(matches!(looped, Err(Errno::LOOP)));
+    }
 }
