@@ -39,6 +39,8 @@ pub struct ModuleState {
     pub path: PathBuf,
     pub status: ModuleStatus,
     pub info: Option<ModuleInfo>,
+    /// what of the workers' confinement this machine does not have
+    pub unconfined: Vec<String>,
 }
 
 /// A token as it was when the snapshot was made.
@@ -260,6 +262,7 @@ impl Build {
                     path: module.config().path.clone(),
                     status: module.status(),
                     info: module.info(),
+                    unconfined: module.unconfined(),
                 })
                 .collect(),
             tokens,

@@ -292,8 +292,11 @@ impl World {
             "env = {{ PRIVYSEAL_FAULTY_TARGET = \"{target}\", PRIVYSEAL_FAULTY_LOG = \"{}\", ",
             self.path("spy.log").display()
         );
+        fs::write(self.path("spy.log"), "").unwrap();
+        let write = format!("write = [\"{}\", ", self.path("spy.log").display());
         config
             .replace(line, &format!("path = \"{}\"", spy.display()))
+            .replace("write = [", &write)
             .replace("env = { ", &env)
     }
 

@@ -124,6 +124,11 @@ impl Module {
         lock(&self.lanes.base().shared.state).info.clone()
     }
 
+    /// What of the confinement of workers this machine does not have, in words; empty before the module was loaded.
+    pub fn unconfined(&self) -> Vec<String> {
+        lock(&self.lanes.base().shared.state).unconfined.clone()
+    }
+
     /// Process id of the running worker; where there is one for each reader, of the one that serves none.
     pub fn worker_pid(&self) -> Option<u32> {
         self.lanes.base().shared.worker_pid()

@@ -48,6 +48,15 @@ pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
 
 /// The next frame's body, or `None` at the end of the stream; `InvalidData` if it says it is longer than `max`.
 pub(crate) fn read(stream: &mut impl Read, max: usize) -> io::Result<Option<Frame>> {
+    read_to(stream, max, |_| ())
+}
+
+/// [`read`]; `prepare` gets the memory before anything is in it.
+pub(crate) fn read_to(
+    stream: &mut impl Read,
+    max: usize,
+    prepare: impl FnOnce(&[u8]),
+) -> io::Result<Option<Frame>> {
     let mut prefix = [0; PREFIX];
     // only the end *between* frames is an orderly one
     match stream.read(&mut prefix)? {
@@ -62,6 +71,7 @@ pub(crate) fn read(stream: &mut impl Read, max: usize) -> io::Result<Option<Fram
         ));
     }
     let mut body = Zeroizing::new(vec![0; len]);
+    prepare(&body);
     stream.read_exact(&mut body)?;
     Ok(Some(body))
 }

@@ -30,6 +30,7 @@ pub(crate) enum Call {
         /// the module's real path
         module: PathBuf,
         init_args: Option<String>,
+        allowed: Allowed,
         scope: Scope,
         /// the user's own OpenSC configuration, where the worker makes one that leaves readers out
         opensc_conf: Option<PathBuf>,
@@ -119,6 +120,38 @@ pub(crate) struct PinForUse {
     pub keep: Option<Batch>,
 }
 
+impl Call {
+    /// The PINs in it.
+    pub fn pins(&self) -> impl Iterator<Item = &Secret> {
+        let pins = match self {
+            Self::Login { pin, .. } => [pin.as_ref(), None],
+            Self::Sign { pin, .. }
+            | Self::Unwrap { pin, .. }
+            | Self::Ecdh { pin, .. }
+            | Self::Decapsulate { pin, .. } => [pin.as_ref().map(|entry| &entry.pin), None],
+            Self::ChangePin { old, new, .. } => [Some(old), Some(new)],
+            Self::UnblockPin { puk, new, .. } => [Some(puk), Some(new)],
+            Self::KeepPin { pin, .. } => [Some(&pin.pin), None],
+            Self::Start { .. }
+            | Self::WatchReaders { .. }
+            | Self::Poll
+            | Self::Rescan
+            | Self::Logout { .. }
+            | Self::Shutdown => [None, None],
+        };
+        pins.into_iter().flatten()
+    }
+}
+
+/// What the module's entry in the configuration lets the confined worker use, besides what is known of the module.
+#[derive(Default, Deserialize, Serialize)]
+pub(crate) struct Allowed {
+    pub read: Vec<PathBuf>,
+    pub write: Vec<PathBuf>,
+    pub devices: Vec<PathBuf>,
+    pub network: bool,
+}
+
 /// What the worker sends.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Reply {
@@ -136,6 +169,8 @@ pub(crate) enum Answer {
         info: ModuleInfo,
         /// calls that the worker takes at a time
         parallel: u32,
+        /// what of the confinement this machine does not have
+        unconfined: Vec<String>,
     },
     Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
     Secret(Secret),

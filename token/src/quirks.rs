@@ -1,7 +1,8 @@
 //! How real modules differ, as data with a reason each (measured: SoftHSM 2.6.1, OpenSC 0.23).
 //!
 //! A module is recognised by its file name before C_Initialize and by C_GetInfo's manufacturer after it, so that one behind a
-//! forwarding module is recognised too. Everything else in this crate goes by what a module says and does.
+//! forwarding module is recognised too. Everything else in this crate goes by what a module says and does. What a confined
+//! module may use must be known before it is loaded, and goes by the file name alone.
 
 use std::path::Path;
 
@@ -21,7 +22,40 @@ pub(crate) struct Quirks {
     pub unblock_by_set_pin: bool,
     /// So many C_Sign failures of no known kind in a row mean that only a new C_Initialize helps.
     pub restart_after_failures: Option<u32>,
+    /// What it uses of the machine, beyond what every module may and what its entry in the configuration lists.
+    pub uses: &'static [Use],
 }
+
+/// Something that a module needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read(Place),
+    Write(Place),
+    Device(Place),
+    /// a socket to connect to, or the folder that it is made in
+    Socket(Place),
+    Network,
+    /// only if this variable begins with one of these
+    If(&'static str, &'static [&'static str], &'static Use),
+}
+
+/// A path; `~/` and `$XDG_RUNTIME_DIR/` at its beginning stand for what they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    At(&'static str),
+    /// what follows this beginning in this variable; where it is not set, the first of these that is there
+    Variable(&'static str, &'static str, &'static [&'static str]),
+    /// what the lines `key = value` of that file say
+    Setting(&'static Place, &'static str),
+    /// the folder that this is in
+    Folder(&'static Place),
+    /// `key='value'` in C_Initialize's pReserved
+    InitArgument(&'static str),
+}
+
+use Place::{At, Folder, InitArgument, Setting, Variable};
+
+const PCSCD: Use = Use::Socket(At("/run/pcscd"));
 
 impl Quirks {
     /// Of a module that nothing is known of.
@@ -32,6 +66,8 @@ impl Quirks {
         release_after_logout: false,
         unblock_by_set_pin: false,
         restart_after_failures: None,
+        // a module that nobody knows is most likely the driver of some vendor's card
+        uses: &[PCSCD],
     };
 }
 
@@ -48,6 +84,11 @@ const KNOWN: &[Known] = &[
         manufacturer: "SoftHSM",
         quirks: Quirks {
             reinitialize_to_rescan: true,
+            // its folder of tokens, and no socket of any kind
+            uses: &[
+                Use::Read(SOFTHSM_CONF),
+                Use::Write(Setting(&SOFTHSM_CONF, "directories.tokendir")),
+            ],
             ..Quirks::NONE
         },
     },
@@ -65,10 +106,84 @@ const KNOWN: &[Known] = &[
             release_after_logout: true,
             unblock_by_set_pin: true,
             restart_after_failures: Some(3),
+            uses: &[PCSCD],
+            ..Quirks::NONE
+        },
+    },
+    // SQLite makes its journal beside the database.
+    Known {
+        file: "libkryoptic_pkcs11",
+        manufacturer: "Kryoptic",
+        quirks: Quirks {
+            uses: &[
+                Use::Read(KRYOPTIC_CONF),
+                Use::Write(Folder(&Setting(&KRYOPTIC_CONF, "dbargs"))),
+            ],
+            ..Quirks::NONE
+        },
+    },
+    // Its store is SQLite's too. Talks to the TPM itself, to the resource manager by the system bus, or to an emulated one.
+    Known {
+        file: "libtpm2_pkcs11",
+        manufacturer: "tpm2-software.github.io",
+        quirks: Quirks {
+            uses: &[
+                Use::Write(Variable(
+                    "TPM2_PKCS11_STORE",
+                    "",
+                    &["/etc/tpm2_pkcs11", "~/.tpm2_pkcs11"],
+                )),
+                Use::Device(Variable(TCTI, "device:", &["/dev/tpmrm0"])),
+                Use::Socket(Variable(TCTI, "swtpm:path=", &[])),
+                Use::If(
+                    TCTI,
+                    &["tabrmd"],
+                    &Use::Socket(At("/run/dbus/system_bus_socket")),
+                ),
+                Use::If(
+                    TCTI,
+                    &["swtpm:host=", "swtpm:port=", "mssim"],
+                    &Use::Network,
+                ),
+            ],
+            ..Quirks::NONE
+        },
+    },
+    // Its databases are where C_Initialize is told to look.
+    Known {
+        file: "libsoftokn3",
+        manufacturer: "Mozilla Foundation",
+        quirks: Quirks {
+            uses: &[Use::Write(InitArgument("configdir"))],
+            ..Quirks::NONE
+        },
+    },
+    // Another process has the module.
+    Known {
+        file: "p11-kit-client",
+        manufacturer: "PKCS#11 Kit",
+        quirks: Quirks {
+            uses: &[Use::Socket(Variable(
+                "P11_KIT_SERVER_ADDRESS",
+                "unix:path=",
+                &["$XDG_RUNTIME_DIR/p11-kit"],
+            ))],
             ..Quirks::NONE
         },
     },
 ];
+
+const SOFTHSM_CONF: Place = Variable(
+    "SOFTHSM2_CONF",
+    "",
+    &[
+        "~/.config/softhsm2/softhsm2.conf",
+        "/etc/softhsm/softhsm2.conf",
+        "/etc/softhsm2.conf",
+    ],
+);
+const KRYOPTIC_CONF: Place = Variable("KRYOPTIC_CONF", "", &["~/.config/kryoptic/token.conf"]);
+const TCTI: &str = "TPM2_PKCS11_TCTI";
 
 /// By the module's file, before C_Initialize; `None`: nothing is known of it.
 pub(crate) fn by_file(module: &Path) -> Option<Quirks> {

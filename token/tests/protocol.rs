@@ -71,8 +71,8 @@ fn a_worker_ends_at_the_first_frame_that_is_none() {
 
 #[test]
 fn a_worker_does_not_serve_a_client_that_is_not_its_parent() {
-    // Start { module: "/x", init_args: None, scope: All, opensc_conf: None, reset_card: false, client: 1 }
-    let start = &[0, 0, 2, b'/', b'x', 0, 0, 0, 0, 1][..];
+    // Start { module: "/x", init_args: None, allowed: nothing, scope: All, opensc_conf: None, reset_card: false, client: 1 }
+    let start = &[0, 0, 2, b'/', b'x', 0, 0, 0, 0, 0, 0, 0, 0, 1][..];
     // WatchReaders { client: 1 }
     let watch = &[0, 1, 1][..];
     for body in [start, watch] {

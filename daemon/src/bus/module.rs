@@ -64,8 +64,15 @@ impl ModuleObject {
 
     #[zbus(property)]
     pub async fn last_error(&self) -> String {
-        match &self.state.get().status {
+        let state = self.state.get();
+        match &state.status {
             ModuleStatus::Failed(why) | ModuleStatus::Quarantined(why) => why.clone(),
+            ModuleStatus::Ok if !state.unconfined.is_empty() => {
+                format!(
+                    "confined less than it could be: {}",
+                    state.unconfined.join("; ")
+                )
+            }
             _ => String::new(),
         }
     }

@@ -19,6 +19,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cryptoki_sys::*;
 
+mod hostile;
 mod script;
 
 use script::{Fault, fault_of};
@@ -78,7 +79,7 @@ macro_rules! spy {
                 let detail: String = $line;
                 log(format!("{} {detail}", stringify!($name)).trim_end());
                 let fault = fault_of(stringify!($name));
-                if let Some(instead) = fault.and_then(before) {
+                if let Some(instead) = fault.as_ref().and_then(before) {
                     return instead;
                 }
                 // SAFETY: the caller's arguments, unchanged: its side of the contract is the target's.
@@ -110,15 +111,23 @@ struct Written {
 }
 
 /// What happens instead of the call; `None`: it is made.
-fn before(fault: Fault) -> Option<CK_RV> {
+fn before(fault: &Fault) -> Option<CK_RV> {
     match fault {
         Fault::Crash => std::process::abort(),
         Fault::Hang => loop {
             std::thread::park();
         },
-        Fault::Return(rv) => Some(rv),
+        Fault::Return(rv) => Some(*rv),
         Fault::Delay(time) => {
-            std::thread::sleep(time);
+            std::thread::sleep(*time);
+            None
+        }
+        Fault::Try(kind, with) => {
+            let outcome = match hostile::attempt(kind, with) {
+                Ok(()) => "done".to_owned(),
+                Err(e) => e.to_string(),
+            };
+            log(&format!("tried {kind} {with}: {outcome}"));
             None
         }
         Fault::DoneBut(_) | Fault::Lie(_) | Fault::Garbage => None,

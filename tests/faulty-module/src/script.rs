@@ -8,6 +8,7 @@
 //! C_Sign lie 100000          it is done, and says that it wrote so many bytes (or found so many objects)
 //! C_Sign garbage             what it wrote is inverted
 //! C_Sign delay 500           it takes so many milliseconds more
+//! C_Sign connect PATH        it is done, after something hostile was tried (all kinds: [`crate::hostile`])
 //! ```
 //! `after N`: the first N calls in a process are as they should be. `once`: the line is taken out of the file before it happens, so
 //! that the next worker lives. `any` stands for every function.
@@ -18,8 +19,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::hostile::ATTEMPTS;
+
 /// What happens instead of a call, or to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Crash,
     Hang,
@@ -28,6 +31,8 @@ pub(crate) enum Fault {
     Lie(u64),
     Garbage,
     Delay(Duration),
+    /// what, and with what
+    Try(&'static str, String),
 }
 
 struct Line<'a> {
@@ -89,7 +94,10 @@ fn parse(text: &str) -> Option<Line<'_>> {
             "done-but" => break Fault::DoneBut(number(words.next()?)?),
             "lie" => break Fault::Lie(number(words.next()?)?),
             "delay" => break Fault::Delay(Duration::from_millis(number(words.next()?)?)),
-            _ => return None,
+            word => {
+                let kind = ATTEMPTS.into_iter().find(|kind| *kind == word)?;
+                break Fault::Try(kind, words.next().unwrap_or_default().to_owned());
+            }
         }
     };
     Some(Line {
@@ -122,6 +130,7 @@ mod tests {
             "C_X lie 9",
             "C_X delay 5",
             "C_X garbage",
+            "C_X read /a",
         ];
         for (text, fault) in faults.iter().zip([
             Fault::Crash,
@@ -129,6 +138,7 @@ mod tests {
             Fault::Lie(9),
             Fault::Delay(Duration::from_millis(5)),
             Fault::Garbage,
+            Fault::Try("read", "/a".into()),
         ]) {
             assert_eq!(parse(text).unwrap().fault, fault);
         }

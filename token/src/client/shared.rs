@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::link::{InUse, Link};
 use super::{Event, ModuleStatus};
 use crate::error::{Error, Result};
-use crate::protocol::{Answer, Call, Listing, Snapshot};
+use crate::protocol::{Allowed, Answer, Call, Listing, Snapshot};
 use crate::readers::Scope;
 use crate::{Batch, ModuleConfig, ModuleInfo, TokenCertificate, TokenId, TokenInfo};
 
@@ -74,6 +74,8 @@ pub(super) struct State {
     /// a worker that is loading its module
     pub starting: Option<Arc<Link>>,
     pub info: Option<ModuleInfo>,
+    /// what of the confinement this machine does not have
+    pub unconfined: Vec<String>,
     /// counts workers, so that the last words of a dead one are not taken for the next one's
     pub generation: u64,
     pub revision: u64,
@@ -120,6 +122,16 @@ impl State {
 }
 
 impl Setup {
+    /// What the configuration lets the module use.
+    pub fn allowed(&self) -> Allowed {
+        Allowed {
+            read: self.config.read.clone(),
+            write: self.config.write.clone(),
+            devices: self.config.devices.clone(),
+            network: self.config.network,
+        }
+    }
+
     fn wrong_pins(&self, token: &TokenId, whose: Whose) -> u32 {
         let wrong_pins = lock(&self.wrong_pins);
         wrong_pins
@@ -149,6 +161,7 @@ impl Shared {
                 pulled: false,
                 starting: None,
                 info: None,
+                unconfined: Vec::new(),
                 generation: 0,
                 revision: 0,
                 tokens: Vec::new(),

@@ -214,6 +214,7 @@ fn live(shared: &Arc<Shared>, module: &Path) -> End {
     let start = Call::Start {
         module: module.to_owned(),
         init_args: shared.setup.config.init_args.clone(),
+        allowed: shared.setup.allowed(),
         scope: shared.scope.clone(),
         opensc_conf: shared.setup.config.env.get(OPENSC_CONF).map(PathBuf::from),
         reset_card: left_unlocked,
@@ -231,8 +232,16 @@ fn live(shared: &Arc<Shared>, module: &Path) -> End {
             link.die(Some("the card was pulled"));
             End::Pulled
         }
-        Ok(Answer::Started { info, parallel }) => {
+        Ok(Answer::Started {
+            info,
+            parallel,
+            unconfined,
+        }) => {
             tracing::debug!(module = %module.display(), pid = link.pid(), parallel, "module loaded");
+            if !unconfined.is_empty() && state.unconfined != unconfined {
+                tracing::warn!(module = %module.display(), lacks = unconfined.join("; "), "confined less than it could be");
+            }
+            state.unconfined = unconfined;
             link.open_window(parallel);
             state.info = Some(info);
             state.set_phase(Phase::Ready(Arc::clone(&link)));

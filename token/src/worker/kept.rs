@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use zeroize::Zeroizing;
 
+use super::login::copy;
 use super::raw::LockedPin;
 use super::token::{Token, lock};
 use crate::Batch;
@@ -55,7 +55,7 @@ impl Token {
         let mut state = lock(&self.state);
         let kept = state.kept.as_mut()?;
         kept.uses = kept.uses.map(|n| n.saturating_sub(1));
-        let pin = Secret(Zeroizing::new(kept.pin.bytes().to_vec()));
+        let pin = copy(kept.pin.bytes());
         drop(state);
         self.drop_expired_pin();
         Some(pin)

@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 use cryptoki::error::{Error as P11, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::RawAuthPin;
+use zeroize::Zeroizing;
 
 use super::fault::{Fault, ckr};
 use super::module::Module;
+use super::server::keep_in_memory;
 use super::token::{Token, lock};
 use crate::Batch;
 use crate::error::{Error, Result};
@@ -55,7 +57,10 @@ impl Module {
             Ok(session) => session,
             Err(e) => return Err(self.judge(token, e.into())),
         };
-        let kept = pin.as_ref().filter(|_| keep.is_some()).map(copy);
+        let kept = pin
+            .as_ref()
+            .filter(|_| keep.is_some())
+            .map(|pin| copy(&pin.0));
         let result = log_in(&anchor, UserType::User, pin);
         tracing::debug!(op = "login", token = %token.id.0, ok = result.is_ok(), "C_Login");
         match result {
@@ -131,7 +136,7 @@ impl Module {
         session: &Session,
         pin: &PinForUse,
     ) -> Result<(), Fault> {
-        let result = log_in(session, UserType::ContextSpecific, Some(copy(&pin.pin)));
+        let result = log_in(session, UserType::ContextSpecific, Some(copy(&pin.pin.0)));
         tracing::debug!(op = "login-for-use", token = %token.id.0, ok = result.is_ok(), "C_Login");
         let fault = match (result, pin.keep) {
             (Ok(()), Some(batch)) => {
@@ -232,8 +237,10 @@ pub(super) fn log_in(session: &Session, user: UserType, pin: Option<Secret>) -> 
     }
 }
 
-pub(super) fn copy(pin: &Secret) -> Secret {
-    Secret(pin.0.clone())
+pub(super) fn copy(pin: &[u8]) -> Secret {
+    let copy = Secret(Zeroizing::new(pin.to_vec()));
+    keep_in_memory(&copy.0);
+    copy
 }
 
 /// Tokens that state no sensible bounds take anything.

@@ -4,6 +4,7 @@
 //! each carries out what it has read: no request passes through a queue. One thread more than the module is entered by waits at
 //! the socket, so the client's end is noticed at once.
 
+mod confine;
 mod fault;
 mod kept;
 mod login;
@@ -28,10 +29,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use rustix::net::sockopt::socket_domain;
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, getppid, set_dumpable_behavior,
-    set_parent_process_death_signal, setrlimit,
-};
+use rustix::process::getppid;
 use tracing_subscriber::EnvFilter;
 
 /// The `privyseal-token` binary.
@@ -65,7 +63,7 @@ fn is_socket() -> bool {
 }
 
 fn serve() -> io::Result<std::convert::Infallible> {
-    harden()?;
+    confine::harden()?;
     let no_cryptoki = "cryptoki=off".parse().map_err(io::Error::other)?;
     tracing_subscriber::fmt()
         // cryptoki calls each mechanism that it has no name for an error
@@ -78,16 +76,4 @@ fn serve() -> io::Result<std::convert::Infallible> {
     // a module that reads its standard input must not read our requests
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     server::run(socket, getppid())
-}
-
-/// PINs and derived keys pass through here: no core file, no debugger, and no worker without a client.
-fn harden() -> io::Result<()> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    setrlimit(Resource::Core, none)?;
-    set_parent_process_death_signal(Some(Signal::TERM))?;
-    Ok(())
 }

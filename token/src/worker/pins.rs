@@ -43,7 +43,7 @@ impl Module {
             return Err(Error::BadPinFinalTry);
         }
         let session = self.alone_with(token)?;
-        let result = log_in(&session, UserType::User, Some(copy(&old)));
+        let result = log_in(&session, UserType::User, Some(copy(&old.0)));
         tracing::debug!(op = "change-pin", token = %token.id.0, ok = result.is_ok(), "C_Login");
         let result = match result {
             Ok(()) => {

@@ -8,14 +8,17 @@
 //!
 //! Memory that is not swapped out, for PINs that are kept.
 //!
-//! And PC/SC, for what PKCS#11 cannot do: name readers without touching their cards, and reset a card.
+//! And PC/SC, for what PKCS#11 cannot do: name readers without touching their cards, and reset a card. And three calls to the
+//! kernel: unshare, mount_setattr, mlock.
 
 #![allow(
     unsafe_code,
-    reason = "PKCS#11 and PC/SC are C interfaces; each block says which clause it rests on"
+    reason = "PKCS#11, PC/SC and the kernel are C interfaces; each block says which clause it rests on"
 )]
 
 use std::ffi::{CStr, CString, c_char, c_long, c_ulong, c_void};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::ptr;
 use std::time::Duration;
@@ -30,6 +33,7 @@ use cryptoki_sys::{
 };
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
+use rustix::thread::UnshareFlags;
 use zeroize::Zeroize;
 
 use super::fault::Fault;
@@ -488,4 +492,63 @@ fn scard(rv: c_long) -> Result<(), PcscError> {
         // SCARD_* are 32 bits, sign-extended or not
         rv => Err(PcscError(rv as u32)),
     }
+}
+
+/// New namespaces for this process, of these kinds.
+pub(super) fn unshare(namespaces: UnshareFlags) -> rustix::io::Result<()> {
+    // SAFETY: unshare(2): only CLONE_FILES, CLONE_FS and CLONE_SYSVSEM part threads from what they share; they are taken out.
+    unsafe {
+        rustix::thread::unshare_unsafe(
+            namespaces.difference(UnshareFlags::FILES | UnshareFlags::FS | UnshareFlags::SYSVSEM),
+        )
+    }
+}
+
+/// Whether mounts below a mount are meant too.
+#[derive(Clone, Copy)]
+pub(super) enum Below {
+    Too,
+    Not,
+}
+
+/// Adds attributes (MOUNT_ATTR_*) to a mount.
+pub(super) fn restrict_mount(
+    mount: BorrowedFd<'_>,
+    attributes: u64,
+    below: Below,
+) -> io::Result<()> {
+    let change = libc::mount_attr {
+        attr_set: attributes,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    let flags = match below {
+        Below::Too => libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+        Below::Not => libc::AT_EMPTY_PATH,
+    };
+    // SAFETY: mount_setattr(2): reads the empty path and the structure, which is as long as it says; changes no memory.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const change,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Keeps the pages that these bytes are in out of swap, for as long as they are mapped.
+pub(super) fn lock_in_memory(bytes: &[u8]) -> rustix::io::Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: mlock(2) changes nothing that a program sees of these pages, which are mapped: they are borrowed.
+    unsafe { mlock(bytes.as_ptr().cast_mut().cast(), bytes.len()) }
 }

@@ -19,10 +19,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::module::Module;
 use super::token::lock;
-use super::{opensc, readers};
+use super::{confine, opensc, raw, readers};
 use crate::error::Error;
 use crate::frame;
 use crate::protocol::{Answer, Call, Reply, Request};
+use crate::quirks;
 use crate::readers::Scope;
 
 /// For C_Logout and C_Finalize; a module that takes longer hangs.
@@ -42,29 +43,36 @@ pub(super) fn run(mut socket: UnixStream, parent: Option<Pid>) -> io::Result<Inf
     let first = read(&mut socket)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let is_parent =
         |client| parent.is_some_and(|parent| u32::try_from(parent.as_raw_pid()) == Ok(client));
-    let (module, init_args, scope, opensc_conf, reset) = match first.call {
+    let (module, init_args, allowed, scope, opensc_conf, reset) = match first.call {
         Call::WatchReaders { client } if is_parent(client) => {
+            let lacks = confine::for_readers()?;
+            if !lacks.is_empty() {
+                tracing::debug!(lacks = lacks.join("; "), "confined less than it could be");
+            }
             return readers::watch(first.id, socket);
         }
         Call::Start {
             module,
             init_args,
+            allowed,
             scope,
             opensc_conf,
             reset_card,
             client,
-        } if is_parent(client) => (module, init_args, scope, opensc_conf, reset_card),
+        } if is_parent(client) => (module, init_args, allowed, scope, opensc_conf, reset_card),
         Call::Start { .. } | Call::WatchReaders { .. } => {
             return Err(io::Error::other("the client is gone"));
         }
         _ => return Err(io::Error::other("the first request must be Start")),
     };
     let signals = Signals::new([SIGTERM])?;
-    if let (Scope::Reader(name), true) = (&scope, reset) {
-        readers::reset_card(name);
-    }
     if scope != Scope::All {
         opensc::configure(&scope, opensc_conf.as_deref())?;
+    }
+    let known = quirks::by_file(&module);
+    let unconfined = confine::for_module(&module, known, init_args.as_deref(), &allowed)?;
+    if let (Scope::Reader(name), true) = (&scope, reset) {
+        readers::reset_card(name);
     }
     let writer = socket.try_clone()?;
     let server = match Module::load(&module, init_args, scope) {
@@ -82,6 +90,7 @@ pub(super) fn run(mut socket: UnixStream, parent: Option<Pid>) -> io::Result<Inf
                 result: Ok(Answer::Started {
                     info,
                     parallel: threads,
+                    unconfined,
                 }),
                 listing: server.module.first_listing(),
             });
@@ -121,9 +130,25 @@ fn threads(parallel: bool) -> u32 {
 }
 
 fn read(socket: &mut UnixStream) -> io::Result<Option<Request>> {
-    match frame::read(socket, frame::MAX_REQUEST)? {
-        Some(body) => frame::decode(&body).map(Some),
+    match frame::read_to(socket, frame::MAX_REQUEST, keep_in_memory)? {
+        Some(body) => {
+            let request: Request = frame::decode(&body)?;
+            for pin in request.call.pins() {
+                keep_in_memory(&pin.0);
+            }
+            Ok(Some(request))
+        }
         None => Ok(None),
+    }
+}
+
+/// A PIN is not to be written to a swap file; where it is from here on, it stays until it is wiped.
+pub(super) fn keep_in_memory(secret: &[u8]) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if let Err(error) = raw::lock_in_memory(secret)
+        && !SAID.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!(%error, "PINs are not locked in memory");
     }
 }
 

@@ -194,9 +194,11 @@ impl Demo {
         Module::start_with_deadline(self.faulty_config(), worker(), deadline, Box::new(|_| ()))
     }
 
-    fn faulty_config(&self) -> ModuleConfig {
+    pub fn faulty_config(&self) -> ModuleConfig {
         let mut config = self.config();
         config.path = built("privyseal-faulty-module", "libprivyseal_faulty_module.so");
+        // as nobody knows this module
+        config.write = vec![self.dir().to_owned()];
         let file = |name| self.dir().join(name).to_str().unwrap().to_owned();
         config.env.extend([
             ("PRIVYSEAL_FAULTY_TARGET".into(), SOFTHSM.into()),
