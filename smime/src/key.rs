@@ -107,6 +107,12 @@ pub trait KeyOpener {
         ))
     }
 
+    /// Whether a use of this certificate's key takes something from a person. Of several keys of ours those are tried last.
+    fn asks_a_person(&self, certificate: &Certificate) -> bool {
+        let _ = certificate;
+        false
+    }
+
     /// A certificate of anybody: key agreement may name the sender's (RFC 5652 §6.2.2). It is not trusted for anything.
     fn certificate_of(&self, id: &RecipientId) -> Option<Certificate> {
         let _ = id;

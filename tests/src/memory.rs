@@ -147,7 +147,8 @@ pub fn daemon_peak(world: &World) -> u64 {
         .sum()
 }
 
-fn processes(world: &World) -> Vec<u32> {
+/// The daemon, and then its workers.
+pub fn processes(world: &World) -> Vec<u32> {
     let daemon = world.daemon_pid();
     let tasks = fs::read_dir(format!("/proc/{daemon}/task")).unwrap();
     let children = tasks

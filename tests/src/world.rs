@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use privyseal_virtual_card::card::Card as VirtualCard;
@@ -25,8 +26,6 @@ pub const PIN: &str = "c4nary-97531";
 pub struct WorldOptions {
     /// RUST_LOG of the daemon
     pub log: Option<&'static str>,
-    /// put the spying module between worker and SoftHSM
-    pub spy: bool,
     /// what the pinentry answers to GETPIN (`D …` and `OK` lines, or an `ERR` line); by default there is no pinentry
     pub pinentry: Option<&'static str>,
     /// appended to the configuration
@@ -132,6 +131,9 @@ pub struct World {
     card: Option<Card>,
     release: bool,
     log: &'static str,
+    /// PINs that were said to the daemon, but for those of the pinentry
+    entries: AtomicUsize,
+    batches: bool,
     not_imported: Vec<(PathBuf, String)>,
 }
 
@@ -159,6 +161,8 @@ impl World {
             card: None,
             release: options.release,
             log: options.log.unwrap_or("info"),
+            entries: AtomicUsize::new(0),
+            batches: options.config.contains("batch-"),
             not_imported: Vec::new(),
         };
         world.read_env();
@@ -177,7 +181,7 @@ impl World {
             pinentry.display()
         ));
         text.push_str(&options.config);
-        if options.spy {
+        if !options.release {
             text = world.with_spy(&text);
         }
         if !options.kryoptic.is_empty() {
@@ -284,6 +288,7 @@ impl World {
         &self.not_imported
     }
 
+    /// Puts the spying module between worker and SoftHSM: [`Self::check_logins`].
     fn with_spy(&self, config: &str) -> String {
         let spy = binary("libprivyseal_faulty_module.so", self.release);
         let line = config.lines().find(|l| l.starts_with("path = ")).unwrap();
@@ -542,9 +547,12 @@ impl World {
         args: impl IntoIterator<Item = I>,
         input: &[u8],
     ) -> Run {
-        let mut child = self
-            .command(binary("privyseal", self.release))
-            .args(args)
+        let mut command = self.command(binary("privyseal", self.release));
+        command.args(args);
+        if command.get_args().any(|arg| arg == "--pin-fd") {
+            self.says_pin();
+        }
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -556,6 +564,36 @@ impl World {
             scope.spawn(move || stdin.write_all(input).ok());
             Run::of(child.wait_with_output().unwrap())
         })
+    }
+
+    /// A test says a PIN to the daemon, in another way than by [`Self::privyseal_in`] or the pinentry.
+    pub fn says_pin(&self) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A PIN that was said is at most one C_Login, of the demo token or of the card (design rule 3), but where the configuration has
+    /// one entry serve a batch: tests of that count for themselves.
+    fn check_logins(&self) {
+        if self.batches {
+            return;
+        }
+        let lines = |name| fs::read_to_string(self.path(name)).unwrap_or_default();
+        let of_tokens = lines("spy.log")
+            .lines()
+            .filter(|line| line.split(' ').next() == Some("C_Login"))
+            .count();
+        let of_card = self.card.as_ref().map_or(0, |card| {
+            usize::try_from(card.reader.card().state().verifies).unwrap()
+        });
+        let prompts = lines("pinentry.log")
+            .lines()
+            .filter(|line| *line == "GETPIN")
+            .count();
+        let said = self.entries.load(Ordering::Relaxed) + prompts;
+        assert!(
+            of_tokens + of_card <= said,
+            "{of_tokens} C_Logins and {of_card} VERIFYs for {said} PINs"
+        );
     }
 
     pub fn unlock(&self) {
@@ -603,6 +641,7 @@ impl Drop for World {
             );
         } else {
             assert_eq!(code, 0, "privyseald did not end cleanly");
+            self.check_logins();
         }
     }
 }

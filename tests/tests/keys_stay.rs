@@ -8,7 +8,7 @@
 
 use std::process::Command;
 
-use privyseal_tests::{PIN, World, WorldOptions};
+use privyseal_tests::{PIN, World};
 
 /// Attributes of which the value of a private key would be known (PKCS#11 2.40 §2).
 const PRIVATE: [&str; 7] = [
@@ -23,11 +23,7 @@ const PRIVATE: [&str; 7] = [
 
 #[test]
 fn no_private_attribute_is_asked_for_and_no_key_is_wrapped() {
-    let world = World::with(WorldOptions {
-        spy: true,
-        ..WorldOptions::default()
-    });
-    world.unlock();
+    let world = World::unlocked();
     world.write("mail.txt", "Content-Type: text/plain\r\n\r\nHello\r\n");
     for key in ["rsa", "ec"] {
         let signer = world.token_file(&format!("me-{key}-sign.pem"));

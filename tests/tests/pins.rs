@@ -466,6 +466,32 @@ fn a_key_that_wants_its_pin_at_every_use_decrypts_and_what_is_kept_is_locked_mem
         ..WorldOptions::default()
     });
     world.write("mail.txt", MAIL);
+    world.unlock();
+    // of two keys of ours the one that asks nobody is used, whichever comes first in the message
+    for recipients in [
+        ["token/peer-rsa.pem", "token/me-ec-encrypt.pem"],
+        ["token/me-ec-encrypt.pem", "token/peer-rsa.pem"],
+    ] {
+        let [one, two] = recipients;
+        world
+            .privyseal([
+                "encrypt",
+                "mail.txt",
+                "-r",
+                one,
+                "-r",
+                two,
+                "--no-self",
+                "-o",
+                "both",
+            ])
+            .ok();
+        for _ in 0..2 {
+            world.privyseal(["decrypt", "both", "-o", "opened"]).ok();
+        }
+    }
+    assert_kept(&world, true);
+    world.privyseal(["token", "lock", "privyseal-demo"]).ok();
     let encrypt = [
         "encrypt",
         "mail.txt",

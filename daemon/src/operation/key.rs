@@ -241,6 +241,20 @@ impl KeyOpener for TokenOpener<'_> {
         })
     }
 
+    fn asks_a_person(&self, certificate: &Certificate) -> bool {
+        let own = self
+            .own
+            .iter()
+            .find(|own| own.has_private_key && own.certificate == *certificate);
+        own.is_some_and(|own| {
+            let tokens = own.module.tokens();
+            tokens.iter().find(|t| t.id == own.token).is_some_and(|t| {
+                // also while a PIN is kept: that is for a few uses
+                own.always_authenticate || (t.login_required && !t.unlocked)
+            })
+        })
+    }
+
     fn certificate_of(&self, id: &RecipientId) -> Option<Certificate> {
         let own = self.own.iter().map(|own| &own.certificate);
         own.chain(self.people).find(|c| id.matches(c)).cloned()

@@ -288,10 +288,12 @@ pub fn encryption_certificate(
     own_recipient(env, &emails, profile)
 }
 
-/// Our own certificate to encrypt to, the newest that the profile allows: of one of these addresses if there are any.
+/// Our own certificate to encrypt to, the newest that the profile allows: of one of these addresses if there are any. Of two of one
+/// age, the one whose key does not want its PIN at every use.
 fn own_recipient(env: &Environment, wanted: &[String], profile: &Profile) -> Option<Certificate> {
     let all = env.registry.certificates();
-    let mut best: Option<&Certificate> = None;
+    let mut best: Option<&OwnCertificate> = None;
+    let rank = |own: &OwnCertificate| (own.certificate.not_before(), !own.always_authenticate);
     for own in all
         .iter()
         .filter(|own| own.has_private_key && own.can_decrypt)
@@ -302,12 +304,12 @@ fn own_recipient(env: &Environment, wanted: &[String], profile: &Profile) -> Opt
             && profile.writes_to(certificate.key_type()).is_ok()
             && certificate.email_protection()
             && is_current(certificate)
-            && best.is_none_or(|b| certificate.not_before() > b.not_before())
+            && best.is_none_or(|best| rank(own) > rank(best))
         {
-            best = Some(certificate);
+            best = Some(own);
         }
     }
-    best.cloned()
+    best.map(|own| own.certificate.clone())
 }
 
 fn is_current(certificate: &Certificate) -> bool {

@@ -151,7 +151,8 @@ pub(super) struct Opened {
     pub(super) key: Zeroizing<Vec<u8>>,
 }
 
-/// The candidates' keys one after the other, each asked for only when the one before was wrong.
+/// The candidates' keys one after the other, each asked for only when the one before was wrong: in the message's order, but for those
+/// that a person would have to be asked for.
 pub(super) struct Keys<'a> {
     candidates: std::vec::IntoIter<Candidate>,
     opener: &'a dyn KeyOpener,
@@ -161,10 +162,11 @@ pub(super) struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     pub(super) fn new(
-        candidates: Vec<Candidate>,
+        mut candidates: Vec<Candidate>,
         opener: &'a dyn KeyOpener,
         key_len: usize,
     ) -> Self {
+        candidates.sort_by_cached_key(|c| opener.asks_a_person(&c.certificate));
         Keys {
             candidates: candidates.into_iter(),
             opener,

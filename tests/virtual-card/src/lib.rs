@@ -15,6 +15,7 @@ pub mod faults;
 pub mod keys;
 pub mod pcscd;
 pub mod reader;
+pub mod stranger;
 mod tlv;
 
 /// Why a card could not be made or used.

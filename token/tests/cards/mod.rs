@@ -12,7 +12,7 @@ use privyseal_token::{KeyRef, Module, ModuleConfig, ModuleStatus, TokenInfo};
 use privyseal_virtual_card::card::Card as VirtualCard;
 use privyseal_virtual_card::pcscd::Pcscd;
 use privyseal_virtual_card::reader::Reader;
-use privyseal_virtual_card::{control, keys};
+use privyseal_virtual_card::{control, keys, stranger};
 use x509_cert::Certificate;
 
 use crate::common::{eventually, openssl, worker};
@@ -94,24 +94,9 @@ impl Card {
         );
     }
 
-    /// What the card answers when another program has it sign with its P-256 key and says no PIN (SP 800-73-4 part 2 §3.2.4).
-    pub fn raw_sign(&self) -> String {
-        let digest = ["07"; 32].join(":");
-        let output = Command::new("opensc-tool")
-            .args(["--reader", self.reader])
-            .args(["-s", "00:A4:04:00:09:A0:00:00:03:08:00:00:10:00:00"])
-            .args([
-                "-s",
-                &format!("00:87:11:9A:26:7C:24:82:00:81:20:{digest}:00"),
-            ])
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        let mut answers = said.lines().filter(|l| l.starts_with("Received (SW1="));
-        let last = answers
-            .next_back()
-            .unwrap_or_else(|| panic!("{said} {:?}", output.stderr));
-        last.to_owned()
+    /// Whether it signs with its P-256 key for another program, which says no PIN.
+    pub fn signs_for_others(&self) -> bool {
+        stranger::may_sign(self.reader)
     }
 }
 
