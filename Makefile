@@ -30,10 +30,11 @@ lint:
 fuzz:
 	@scripts/fuzz.sh
 
-## make soak    2,000 random schedules of cards that are pulled and put back while they are used: about half an hour
+## make soak    2,000 random schedules of cards that are pulled while they are used (half an hour), and an hour of mixed work with faults
 soak: deps
 	cargo build --locked --workspace
 	PRIVYSEAL_SCHEDULES=2000 cargo test --locked --workspace --test schedules -- --nocapture
+	PRIVYSEAL_SOAK=3600 cargo test --locked --workspace --test soak -- --nocapture
 
 ## make bench   speed beside raw C_Sign, openssl and gpgsm, as ratios (BENCH="bulk --mib 256" for a part)
 bench: build

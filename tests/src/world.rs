@@ -288,17 +288,20 @@ impl World {
         &self.not_imported
     }
 
-    /// Puts the spying module between worker and SoftHSM: [`Self::check_logins`].
+    /// Puts the module that spies (`spy/log`) and fails (as `spy/script` says) between worker and SoftHSM.
     fn with_spy(&self, config: &str) -> String {
         let spy = binary("libprivyseal_faulty_module.so", self.release);
         let line = config.lines().find(|l| l.starts_with("path = ")).unwrap();
         let target = line.trim_start_matches("path = ").trim_matches('"');
+        let folder = self.path("spy");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("log"), "").unwrap();
+        let folder = folder.display();
         let env = format!(
-            "env = {{ PRIVYSEAL_FAULTY_TARGET = \"{target}\", PRIVYSEAL_FAULTY_LOG = \"{}\", ",
-            self.path("spy.log").display()
+            "env = {{ PRIVYSEAL_FAULTY_TARGET = \"{target}\", PRIVYSEAL_FAULTY_LOG = \"{folder}/log\", \
+             PRIVYSEAL_FAULTY_SCRIPT = \"{folder}/script\", "
         );
-        fs::write(self.path("spy.log"), "").unwrap();
-        let write = format!("write = [\"{}\", ", self.path("spy.log").display());
+        let write = format!("write = [\"{folder}\", ");
         config
             .replace(line, &format!("path = \"{}\"", spy.display()))
             .replace("write = [", &write)
@@ -578,7 +581,7 @@ impl World {
             return;
         }
         let lines = |name| fs::read_to_string(self.path(name)).unwrap_or_default();
-        let of_tokens = lines("spy.log")
+        let of_tokens = lines("spy/log")
             .lines()
             .filter(|line| line.split(' ').next() == Some("C_Login"))
             .count();

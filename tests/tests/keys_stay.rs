@@ -71,7 +71,7 @@ fn no_private_attribute_is_asked_for_and_no_key_is_wrapped() {
     world.privyseal(["token", "rescan"]).ok();
     world.privyseal(["token", "lock"]).ok();
 
-    let log = String::from_utf8(world.read("spy.log")).unwrap();
+    let log = String::from_utf8(world.read("spy/log")).unwrap();
     let called = |function: &str| {
         log.lines()
             .filter(|l| l.split_whitespace().next() == Some(function))
