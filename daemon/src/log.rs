@@ -29,6 +29,8 @@ pub fn start() {
     }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // said on stderr too, by a macro that panics where that is gone
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let _ = if is_journal() {
         builder.event_format(Journal).try_init()

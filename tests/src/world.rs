@@ -411,6 +411,13 @@ impl World {
         }
     }
 
+    /// Ends the daemon by a signal, whatever it does about it.
+    pub fn kill_daemon(&mut self, by: rustix::process::Signal) -> std::process::ExitStatus {
+        let mut daemon = self.daemon.take().unwrap();
+        signal(&daemon, by);
+        daemon.wait().unwrap()
+    }
+
     /// Ends the daemon and lets the bus start one by this service file when it is called.
     pub fn activate(&mut self, service: &str) {
         assert_eq!(self.stop_daemon(), 0);

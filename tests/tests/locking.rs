@@ -6,11 +6,14 @@
     reason = "a test may fail loudly"
 )]
 
+use std::os::fd::OwnedFd;
+
 use privyseal_tests::memory::processes;
 use privyseal_tests::{World, WorldOptions, wait_until};
 use privyseal_virtual_card::pcscd::in_private_place;
 use privyseal_virtual_card::stranger;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 const READER: &str = "Virtual PCD 00 00";
 const LABEL: &str = "Virtual Card 9A";
@@ -47,6 +50,20 @@ fn lock_screen(world: &World) {
     });
 }
 
+fn watched(pid: u32) -> OwnedFd {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    pidfd_open(pid, PidfdFlags::empty()).unwrap()
+}
+
+fn has_ended(process: &OwnedFd) {
+    let limit = Timespec {
+        tv_sec: 10,
+        tv_nsec: 0,
+    };
+    let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit)).unwrap();
+    assert_eq!(ended, 1, "a worker outlives its daemon");
+}
+
 fn kill(pid: u32) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
@@ -59,6 +76,8 @@ fn the_card_refuses_others_after_every_end_of_an_unlocked_token() {
         let mut world = World::with(WorldOptions {
             card: &["9a=p256"],
             config: "\n[pin]\nmax-uses = 1\n".into(),
+            // workers have something to say at their end, when nobody listens
+            log: Some("debug"),
             ..WorldOptions::default()
         });
         world.write("mail.txt", "Content-Type: text/plain\r\n\r\nHello\r\n");
@@ -90,7 +109,9 @@ fn the_card_refuses_others_after_every_end_of_an_unlocked_token() {
             world.privyseal(["token", "show", LABEL]).code == 0
         });
         cell(&world, "kill -9 of the daemon", &|world| {
-            kill(world.daemon_pid())
+            let workers: Vec<_> = processes(world).into_iter().skip(1).map(watched).collect();
+            kill(world.daemon_pid());
+            workers.iter().for_each(has_ended);
         });
         world.stop_daemon();
         world.start_daemon();

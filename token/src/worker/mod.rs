@@ -69,6 +69,8 @@ fn serve() -> io::Result<std::convert::Infallible> {
         // cryptoki calls each mechanism that it has no name for an error
         .with_env_filter(EnvFilter::from_default_env().add_directive(no_cryptoki))
         .with_writer(io::stderr)
+        // said on stderr too, by a macro that panics where the client is gone
+        .log_internal_errors(false)
         .with_ansi(false)
         .event_format(server::Lines)
         .init();

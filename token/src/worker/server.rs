@@ -112,6 +112,7 @@ pub(super) fn run(mut socket: UnixStream, parent: Option<Pid>) -> io::Result<Inf
     };
     let on_term = Arc::clone(&server);
     thread::Builder::new().spawn(move || {
+        let _guard = AbortOnPanic;
         let mut signals = signals;
         signals.forever().next();
         on_term.end("SIGTERM")

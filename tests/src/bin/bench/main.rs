@@ -1,5 +1,5 @@
 //! `make bench`: Privyseal beside the token's own limit and beside its peers, in one run. Read the ratios, not the numbers.
-//! Arguments: `--quick`, `--mib N` (of bulk content; PRIVYSEAL_BENCH_MIB too), and of `signing`, `verifying`, `oneshot`, `bulk` those
+//! Arguments: `--quick`, `--mib N` (of bulk content; PRIVYSEAL_BENCH_MIB too), and of `signing`, `verifying`, `oneshot`, `bulk`, `beside` those
 //! that are wanted (default: all).
 
 #![allow(
@@ -11,6 +11,7 @@
     reason = "a measuring program may fail loudly"
 )]
 
+mod beside;
 mod bulk;
 mod gpgsm;
 mod limit;
@@ -45,7 +46,7 @@ fn main() {
         ..WorldOptions::default()
     });
     world.unlock();
-    const PARTS: [&str; 4] = ["signing", "verifying", "oneshot", "bulk"];
+    const PARTS: [&str; 5] = ["signing", "verifying", "oneshot", "bulk", "beside"];
     let all = !args.iter().any(|a| PARTS.contains(&a.as_str()));
     let wanted = |part: &str| all || args.iter().any(|a| a == part);
     if wanted("signing") {
@@ -63,5 +64,8 @@ fn main() {
         world.start_daemon();
         world.unlock();
         bulk::run(&world, mib);
+    }
+    if wanted("beside") {
+        beside::run(&mut world, seconds);
     }
 }
