@@ -39,6 +39,8 @@ pub struct Token {
     pub pin_flags: Vec<String>,
     /// `None`: the token does not say
     pub tries_left: Option<i32>,
+    /// CKA_IDs, hex, of keys without a certificate
+    pub lone_keys: Vec<String>,
     pub auto_lock_seconds: u32,
     pub mechanisms: Vec<String>,
     pub certificates: usize,
@@ -150,6 +152,7 @@ impl Token {
             protected_auth_path: flag(p, "ProtectedAuthPath"),
             pin_flags: texts(p, "PinFlags"),
             tries_left: get::<i32>(p, "TriesLeft").filter(|n| *n >= 0),
+            lone_keys: texts(p, "KeysWithoutCertificate"),
             auto_lock_seconds: get(p, "AutoLockSeconds").unwrap_or_default(),
             mechanisms: texts(p, "Mechanisms"),
             certificates: match p.get("Certificates").map(|v| &**v) {
@@ -187,6 +190,7 @@ impl Token {
                 "login_required": self.login_required,
                 "protected_auth_path": self.protected_auth_path,
                 "pin_flags": self.pin_flags,
+                "keys_without_certificate": self.lone_keys,
                 "auto_lock_seconds": self.auto_lock_seconds,
                 "mechanisms": self.mechanisms,
                 "certificates": self.certificates,

@@ -141,3 +141,29 @@ fn a_daemon_that_cannot_be_reached_is_an_error() {
     assert_eq!(world.stop_daemon(), 0);
     has(&world, "no-daemon", "error");
 }
+
+#[test]
+fn a_key_without_a_certificate_is_told() {
+    let world = World::with(WorldOptions {
+        pkcs11_tool: &["--keypairgen --key-type EC:prime256v1 --id 0b0b --label lone"],
+        ..WorldOptions::default()
+    });
+    // only who is logged in sees private keys
+    let (findings, _) = doctor(&world);
+    assert!(
+        findings
+            .iter()
+            .all(|f| f["id"] != "key-without-certificate")
+    );
+    world.unlock();
+    let found = has(&world, "key-without-certificate", "warning");
+    assert_eq!(found["subject"], "privyseal-demo");
+    assert!(found["next"].as_str().unwrap().contains("--id 0b0b"));
+    world.privyseal(["token", "lock"]).ok();
+    let (findings, _) = doctor(&world);
+    assert!(
+        findings
+            .iter()
+            .all(|f| f["id"] != "key-without-certificate")
+    );
+}

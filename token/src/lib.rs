@@ -90,6 +90,8 @@ pub struct TokenInfo {
     pub so_pin_locked: bool,
     /// the worker keeps the PIN for keys that want it at every use (see [`Batch`])
     pub pin_kept: bool,
+    /// CKA_IDs (hex) of private keys that no certificate on the token belongs to, as far as they are seen: of an unlocked token
+    pub lone_keys: Vec<String>,
     /// names as in PKCS#11 (`CKM_RSA_PKCS`); `0x…` where we have none
     pub mechanisms: Vec<String>,
 }

@@ -372,6 +372,15 @@ fn token(found: &mut Findings, token: &Token) {
             "take it out and put it back, then: privyseal token rescan",
         );
     }
+    for id in &token.lone_keys {
+        found.add(
+            Severity::Warning,
+            "key-without-certificate",
+            name,
+            format!("no certificate on this token belongs to the key with the CKA_ID {id:?}: it cannot be used for mail"),
+            format!("write its certificate beside it: pkcs11-tool --write-object FILE --type cert --id {id}"),
+        );
+    }
     if token.certificates == 0 {
         found.add(
             Severity::Warning,

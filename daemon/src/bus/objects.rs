@@ -209,6 +209,9 @@ impl Keeper {
             if was.reader != is.reader {
                 unsent(object.reader_changed(&emitter).await);
             }
+            if was.lone_keys != is.lone_keys {
+                unsent(object.keys_without_certificate_changed(&emitter).await);
+            }
             if was.mechanisms != is.mechanisms {
                 unsent(object.mechanisms_changed(&emitter).await);
             }

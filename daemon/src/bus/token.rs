@@ -203,6 +203,11 @@ impl TokenObject {
     }
 
     #[zbus(property)]
+    pub async fn keys_without_certificate(&self) -> Vec<String> {
+        self.state.get().token.info.lone_keys.clone()
+    }
+
+    #[zbus(property)]
     pub async fn mechanisms(&self) -> Vec<String> {
         self.state.get().token.info.mechanisms.clone()
     }

@@ -117,6 +117,7 @@ impl State {
             self.left_unlocked |= token.info.unlocked;
             token.info.unlocked = false;
             token.info.pin_kept = false;
+            token.info.lone_keys.clear();
         }
     }
 }

@@ -63,6 +63,7 @@ impl Module {
         state.info.mechanisms = was.mechanisms;
         state.info.unlocked = was.unlocked;
         state.info.pin_kept = was.pin_kept;
+        state.info.lone_keys = was.lone_keys;
         let anew = thorough || state.info.initialized != was.initialized;
         let lost = was.unlocked && state.anchor.is_some();
         drop(state);
@@ -110,6 +111,7 @@ impl Module {
             so_pin_final_try: said.so_pin_final_try(),
             so_pin_locked: said.so_pin_locked(),
             pin_kept: false,
+            lone_keys: Vec::new(),
             mechanisms,
         })
     }
@@ -126,7 +128,7 @@ impl Module {
         TokenId(digest.iter().take(16).map(|b| format!("{b:02x}")).collect())
     }
 
-    /// Reads a token's certificates; what cannot be read is left as it was.
+    /// Reads a token's certificates and keys; what cannot be read is left as it was.
     pub fn list_objects(&self, token: &Token) {
         self.touched.store(true, Ordering::Release);
         let (initialized, private) = {
@@ -135,16 +137,22 @@ impl Module {
             (info.initialized, info.unlocked || !info.login_required)
         };
         if !initialized {
-            lock(&token.state).certificates.clear();
+            let mut state = lock(&token.state);
+            state.certificates.clear();
+            state.info.lone_keys.clear();
             return;
         }
         let listed = token.session(&self.pkcs11).and_then(|session| {
-            let listed = objects::certificates(&session, private)?;
+            let listed = objects::listed(&session, private)?;
             token.put_back(session);
             Ok(listed)
         });
         match listed {
-            Ok(certificates) => lock(&token.state).certificates = certificates,
+            Ok(listed) => {
+                let mut state = lock(&token.state);
+                state.certificates = listed.certificates;
+                state.info.lone_keys = listed.lone_keys;
+            }
             Err(fault) => {
                 let error = fault.error();
                 tracing::warn!(op = "list", token = %token.id.0, %error, "objects not read");

@@ -185,11 +185,15 @@ impl KeyObject {
     }
 }
 
+/// What is on a token.
+pub(super) struct Listed {
+    pub certificates: Vec<TokenCertificate>,
+    /// CKA_IDs (hex) of private keys without a certificate
+    pub lone_keys: Vec<String>,
+}
+
 /// All X.509 certificates that the session sees, with what is known of their keys. `private`: the session sees private keys.
-pub(super) fn certificates(
-    session: &Session,
-    private: bool,
-) -> Result<Vec<TokenCertificate>, Fault> {
+pub(super) fn listed(session: &Session, private: bool) -> Result<Listed, Fault> {
     let template = [
         Attribute::Class(ObjectClass::CERTIFICATE),
         Attribute::CertificateType(CertificateType::X_509),
@@ -209,6 +213,7 @@ pub(super) fn certificates(
         Vec::new()
     };
     let mut found = Vec::new();
+    let mut lone: Vec<&KeyObject> = privates.iter().collect();
     for handle in handles.into_iter().take(MAX_CERTIFICATES) {
         let Some(CertificateObject { der, id, label }) = read_certificate(session, handle)? else {
             continue;
@@ -223,6 +228,7 @@ pub(super) fn certificates(
                 !id.is_empty() && p.id == id && key.as_ref().is_none_or(|key| p.may_be(key))
             })
         };
+        lone.retain(|key| own.is_none_or(|own| own.handle != key.handle));
         let is_ca = parsed.as_ref().is_some_and(is_ca);
         let has_private_key = own.is_some() || (!private && !id.is_empty() && !is_ca);
         let agrees = key.as_ref().is_some_and(PublicKey::agrees);
@@ -242,7 +248,11 @@ pub(super) fn certificates(
             always_authenticate: private && own.is_some_and(|own| own.always_authenticate),
         });
     }
-    Ok(found)
+    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Listed {
+        certificates: found,
+        lone_keys: lone.iter().map(|key| hex(&key.id)).collect(),
+    })
 }
 
 /// The private key of a certificate, by CKA_ID, else by public key (directly, or by way of the public object's CKA_ID).

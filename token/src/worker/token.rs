@@ -141,6 +141,7 @@ impl Token {
         let mut state = lock(&self.state);
         state.info.unlocked = false;
         state.info.pin_kept = false;
+        state.info.lone_keys.clear();
         state.kept = None;
         let anchor = state.anchor.take();
         let idle = std::mem::take(&mut state.idle);
