@@ -1,5 +1,6 @@
 //! `privyseald`: keeps mail keys in hardware and offers S/MIME on the session bus.
 
+mod agent;
 mod bus;
 mod client;
 mod config;

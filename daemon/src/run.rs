@@ -166,6 +166,7 @@ async fn stop(service: &Arc<Service>, connection: &Connection) {
         tracing::debug!("the bus does not answer");
     }
     service.close();
+    service.unlocker.agents.release_all().await;
     if tokio::time::timeout(JOBS_END, service.jobs.idle())
         .await
         .is_err()

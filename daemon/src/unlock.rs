@@ -5,6 +5,7 @@
 //! unlocked, and no second PIN is asked for. All of this blocks: it runs on a job's own thread.
 
 mod entry;
+mod prompt;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
+use crate::agent::Agents;
 use crate::client::Caller;
 use crate::idle::{Idle, Use};
 use crate::job::{Job, State};
@@ -25,17 +27,19 @@ use crate::operation::Attempt;
 use crate::registry::{OwnCertificate, Registry};
 
 use entry::{Entry, What};
+use prompt::Asks;
 
 /// Where the PIN comes from.
 #[derive(Debug)]
 pub enum Source {
     /// read from this descriptor; never tried on a token that has one try left
     Descriptor(OwnedFd),
-    /// a pinentry
-    Prompt,
+    /// the agent of the caller's connection
+    Agent,
+    Pinentry,
     /// the reader's keypad
     PinPad,
-    /// the keypad where the reader has one, else a pinentry
+    /// the keypad where the reader has one, else the caller's agent, else a pinentry
     Any,
 }
 
@@ -45,7 +49,7 @@ pub struct Request<'a> {
     pub job: &'a Job,
     /// a person may be asked
     pub interactive: bool,
-    /// for the person: `sign a message`
+    /// for the person: `sign a message`, then lines of what is known of it
     pub purpose: &'a str,
     /// the PIN of a key that wants it at every use
     pub pin: &'a Cell<Option<OwnedFd>>,
@@ -65,6 +69,7 @@ pub enum NewPin {
 /// Unlocks tokens, one person at a time for each.
 pub struct Unlocker {
     pub idle: Idle,
+    pub agents: Agents,
     registry: Arc<Registry>,
     runtime: Handle,
     pinentry: Mutex<Option<PathBuf>>,
@@ -76,6 +81,7 @@ impl Unlocker {
     pub fn new(registry: Arc<Registry>, runtime: Handle, pinentry: Option<PathBuf>) -> Self {
         Unlocker {
             idle: Idle::default(),
+            agents: Agents::new(runtime.clone()),
             registry,
             runtime,
             pinentry: Mutex::new(pinentry),
@@ -117,7 +123,7 @@ impl Unlocker {
         if info.pin_locked {
             return Err(blocked(&info));
         }
-        let attempt = self.entry(&module, &info, request, What::Unlock);
+        let attempt = self.entry(&module, &info, request, What::Unlock, Asks::of(&source));
         let result = match source {
             Source::Descriptor(fd) => attempt.by_descriptor(fd),
             Source::PinPad if !info.protected_auth_path => Err(Failure::new(
@@ -133,7 +139,7 @@ impl Unlocker {
             )),
             Source::PinPad => attempt.by_keypad(),
             Source::Any if info.protected_auth_path => attempt.by_keypad(),
-            Source::Prompt | Source::Any => {
+            Source::Agent | Source::Pinentry | Source::Any => {
                 attempt.by_prompt(|| Ok(()), |pin, last| attempt.login(Some(pin), last))
             }
         };
@@ -165,17 +171,12 @@ impl Unlocker {
                 return second.map_err(token_failure);
             }
         }
-        self.entries(
-            own,
-            &module,
-            &info,
-            request,
-            What::Key(&own.label),
-            &mut |pin| {
-                self.counted(own, &mut || attempt(pin.take()))
-                    .and_then(|result| result.map_err(token_failure))
-            },
-        )
+        let what = What::Key(&own.label);
+        let entry = self.entry(&module, &info, request, what, Asks::of(&Source::Any));
+        self.entries(own, &entry, &mut |pin| {
+            self.counted(own, &mut || attempt(pin.take()))
+                .and_then(|result| result.map_err(token_failure))
+        })
     }
 
     /// Has the PIN of an unlocked token kept for a key that wants it at every use, as far as the configuration allows.
@@ -197,37 +198,29 @@ impl Unlocker {
         if info.pin_kept {
             return Ok(());
         }
+        let what = What::Key(&own.label);
+        let entry = self.entry(&module, &info, request, what, Asks::of(&source));
         if let Source::Descriptor(fd) = source {
             request.pin.set(Some(fd));
         }
-        self.entries(
-            own,
-            &module,
-            &info,
-            request,
-            What::Key(&own.label),
-            &mut |pin| {
-                let Some(pin) = pin.take() else {
-                    return Err(cancelled());
-                };
-                module
-                    .keep_pin(&own.token, &own.key, pin)
-                    .map_err(token_failure)
-            },
-        )
+        self.entries(own, &entry, &mut |pin| {
+            let Some(pin) = pin.take() else {
+                return Err(cancelled());
+            };
+            module
+                .keep_pin(&own.token, &own.key, pin)
+                .map_err(token_failure)
+        })
     }
 
     /// Entries for a key, by the call's descriptor or a prompt, each sent once.
     fn entries(
         &self,
         own: &OwnCertificate,
-        module: &Module,
-        info: &TokenInfo,
-        request: &Request<'_>,
-        what: What<'_>,
+        entry: &Entry<'_>,
         send: &mut dyn FnMut(&mut Option<KeyPin>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let entry = self.entry(module, info, request, what);
+        let Entry { info, request, .. } = entry;
         let mut send = |pin, final_try| send(&mut Some(KeyPin { pin, final_try }));
         let result = if let Some(fd) = request.pin.take() {
             entry.read(fd).and_then(|pin| send(pin, false))
@@ -326,7 +319,8 @@ impl Unlocker {
             NewPin::Unblock if info.so_pin_locked => return Err(which.puk_blocked()),
             _ => {}
         }
-        let entry = self.entry(&module, &info, request, What::New(which));
+        let what = What::New(which);
+        let entry = self.entry(&module, &info, request, what, Asks::of(&Source::Any));
         let set = |old, new, last| {
             let result = match which {
                 NewPin::Change => module.change_pin(token, old, new, last),
@@ -366,11 +360,12 @@ impl Unlocker {
     }
 
     fn entry<'a>(
-        &self,
+        &'a self,
         module: &'a Module,
         info: &'a TokenInfo,
         request: &'a Request<'a>,
         what: What<'a>,
+        asks: Asks,
     ) -> Entry<'a> {
         let pinentry = self
             .pinentry
@@ -381,8 +376,10 @@ impl Unlocker {
             module,
             info,
             request,
+            agents: &self.agents,
             pinentry,
             what,
+            asks,
         }
     }
 
@@ -433,6 +430,15 @@ impl Unlocker {
                 () = job.cancelled() => Err(cancelled()),
             }
         })
+    }
+}
+
+/// As far as PKCS#11 tells, which is no number but one and none; −1: unknown.
+pub fn tries_left(blocked: bool, last: bool) -> i32 {
+    match (blocked, last) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => -1,
     }
 }
 
