@@ -40,6 +40,8 @@ pub struct Token {
     /// `None`: the token does not say
     pub tries_left: Option<i32>,
     pub auto_lock_seconds: u32,
+    /// `none`, `ready`, `refused`, `unusable`
+    pub stored_pin: String,
     pub mechanisms: Vec<String>,
     pub certificates: usize,
 }
@@ -151,6 +153,7 @@ impl Token {
             pin_flags: texts(p, "PinFlags"),
             tries_left: get::<i32>(p, "TriesLeft").filter(|n| *n >= 0),
             auto_lock_seconds: get(p, "AutoLockSeconds").unwrap_or_default(),
+            stored_pin: text(p, "StoredPin"),
             mechanisms: texts(p, "Mechanisms"),
             certificates: match p.get("Certificates").map(|v| &**v) {
                 Some(Variant::Array(array)) => array.len(),
@@ -188,6 +191,7 @@ impl Token {
                 "protected_auth_path": self.protected_auth_path,
                 "pin_flags": self.pin_flags,
                 "auto_lock_seconds": self.auto_lock_seconds,
+                "stored_pin": self.stored_pin,
                 "mechanisms": self.mechanisms,
                 "certificates": self.certificates,
             }),

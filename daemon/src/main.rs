@@ -4,6 +4,7 @@ mod agent;
 mod bus;
 mod client;
 mod config;
+mod credential;
 mod descriptor;
 mod idle;
 mod job;

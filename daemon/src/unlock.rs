@@ -1,5 +1,5 @@
 //! Everything that a PIN is asked for: unlocking a token, one use of a key that wants it every time, a new PIN. It comes from a
-//! descriptor, a prompt, or the reader's own keypad (design rules 2 and 3).
+//! descriptor, a credential that the administrator stored, a prompt, or the reader's own keypad (design rules 2 and 3).
 //!
 //! One entry by a person is one C_Login at most. Unlocks of one token happen one after the other: who waited finds the token
 //! unlocked, and no second PIN is asked for. All of this blocks: it runs on a job's own thread.
@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use privyseal_proto::{ErrorName, Failure};
 use privyseal_token::{KeyPin, Module, TokenId, TokenInfo};
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::agent::Agents;
 use crate::client::Caller;
+use crate::credential::{self, Credentials, Stored};
 use crate::idle::{Idle, Use};
 use crate::job::{Job, State};
 use crate::operation::Attempt;
@@ -28,6 +30,9 @@ use crate::registry::{OwnCertificate, Registry};
 
 use entry::{Entry, What};
 use prompt::Asks;
+
+/// A call that asks nobody waits so long for another that unlocks its token.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Where the PIN comes from.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ pub enum Source {
     Pinentry,
     /// the reader's keypad
     PinPad,
-    /// the keypad where the reader has one, else the caller's agent, else a pinentry
+    /// the stored credential, the keypad where the reader has one, the caller's agent, a pinentry: the first that there is
     Any,
 }
 
@@ -70,6 +75,7 @@ pub enum NewPin {
 pub struct Unlocker {
     pub idle: Idle,
     pub agents: Agents,
+    pub credentials: Credentials,
     registry: Arc<Registry>,
     runtime: Handle,
     pinentry: Mutex<Option<PathBuf>>,
@@ -78,10 +84,16 @@ pub struct Unlocker {
 
 impl Unlocker {
     /// `pinentry` is the configured program. Needs a running tokio runtime.
-    pub fn new(registry: Arc<Registry>, runtime: Handle, pinentry: Option<PathBuf>) -> Self {
+    pub fn new(
+        registry: Arc<Registry>,
+        runtime: Handle,
+        pinentry: Option<PathBuf>,
+        credentials: Credentials,
+    ) -> Self {
         Unlocker {
             idle: Idle::default(),
             agents: Agents::new(runtime.clone()),
+            credentials,
             registry,
             runtime,
             pinentry: Mutex::new(pinentry),
@@ -124,6 +136,16 @@ impl Unlocker {
             return Err(blocked(&info));
         }
         let attempt = self.entry(&module, &info, request, What::Unlock, Asks::of(&source));
+        if let Source::Any = source
+            && let Some(stored) = self.by_credential(&module, &info)
+        {
+            let result = self.told("unlock", &info, request, stored);
+            if result.is_ok() || !request.interactive {
+                return result;
+            }
+            // it may be asked for at a prompt, on the token as it is now
+            return self.unlock_in_turn(token, source, request);
+        }
         let result = match source {
             Source::Descriptor(fd) => attempt.by_descriptor(fd),
             Source::PinPad if !info.protected_auth_path => Err(Failure::new(
@@ -132,10 +154,7 @@ impl Unlocker {
             )),
             _ if !request.interactive => Err(Failure::new(
                 ErrorName::PinRequired,
-                format!(
-                    "{:?} is locked, and this call may not ask a person",
-                    info.label
-                ),
+                self.locked(&info, "and this call may not ask a person"),
             )),
             Source::PinPad => attempt.by_keypad(),
             Source::Any if info.protected_auth_path => attempt.by_keypad(),
@@ -145,8 +164,57 @@ impl Unlocker {
         };
         if result.is_ok() {
             self.idle.opened(token);
+            self.credentials.opened(token);
         }
         self.told("unlock", &info, request, result)
+    }
+
+    /// `None`: there is none that may be tried. Only in turn.
+    fn by_credential(&self, module: &Module, info: &TokenInfo) -> Option<Result<(), Failure>> {
+        let login = |pin| module.login(&info.id, Some(pin), false);
+        let result = self
+            .credentials
+            .try_once(info, |pin| login(pin).map_err(token_failure))?;
+        if result.is_ok() {
+            self.idle.opened(&info.id);
+        }
+        Some(result)
+    }
+
+    /// For a call that asks nobody: by the stored credential, if there is one that may be tried.
+    pub fn unlock_silently(&self, token: &TokenId) -> Result<(), Failure> {
+        self.lock_if_over(token)?;
+        let (module, info) = self.token(token)?;
+        if is_open(&info) {
+            return Ok(());
+        }
+        let _gate = match self.credentials.look(token) {
+            Stored::Ready => Some(self.gate_soon(token)?),
+            _ => None,
+        };
+        let now = self.token(token)?.1;
+        if is_open(&now) {
+            return Ok(());
+        }
+        let result = self.by_credential(&module, &now);
+        self.registry.refresh();
+        result.unwrap_or_else(|| {
+            Err(Failure::new(
+                ErrorName::PinRequired,
+                self.locked(&info, "and this call asks nobody"),
+            ))
+        })
+    }
+
+    fn locked(&self, info: &TokenInfo, why: &str) -> String {
+        let stored = match self.credentials.look(&info.id) {
+            Stored::Refused => format!(
+                "; the PIN in the systemd credential {} did not unlock it and is not tried again: replace it",
+                credential::name(&info.id)
+            ),
+            _ => String::new(),
+        };
+        format!("the token {:?} is locked, {why}{stored}", info.label)
     }
 
     /// Uses a key: without a PIN, then with one entry for each try, where the key wants that (CKA_ALWAYS_AUTHENTICATE). The token is
@@ -224,6 +292,10 @@ impl Unlocker {
         let mut send = |pin, final_try| send(&mut Some(KeyPin { pin, final_try }));
         let result = if let Some(fd) = request.pin.take() {
             entry.read(fd).and_then(|pin| send(pin, false))
+        } else if let Some(stored) = self.credentials.try_once(info, |pin| send(pin, false))
+            && (stored.is_ok() || !request.interactive)
+        {
+            stored
         } else if !request.interactive {
             Err(no_key_pin(own))
         } else if info.protected_auth_path {
@@ -244,11 +316,21 @@ impl Unlocker {
         own: &OwnCertificate,
         attempt: Attempt<'_>,
     ) -> Result<(), Failure> {
-        let result = self.counted(own, &mut || attempt(None))?;
-        if wants_pin(&result) {
-            return Err(no_key_pin(own));
+        let first = self.counted(own, &mut || attempt(None))?;
+        if !wants_pin(&first) {
+            return first.map_err(token_failure);
         }
-        result.map_err(token_failure)
+        let _gate = self.gate_soon(&own.token)?;
+        let info = self.token(&own.token)?.1;
+        let stored = self.credentials.try_once(&info, |pin| {
+            let mut pin = Some(KeyPin {
+                pin,
+                final_try: false,
+            });
+            self.counted(own, &mut || attempt(pin.take()))
+                .and_then(|result| result.map_err(token_failure))
+        });
+        stored.unwrap_or_else(|| Err(no_key_pin(own)))
     }
 
     /// Whether a key of an unlocked token would want a PIN that nobody will say.
@@ -257,10 +339,13 @@ impl Unlocker {
             .registry
             .find(own)
             .is_some_and(|now| now.always_authenticate);
-        if wants && !self.token(&own.token)?.1.pin_kept {
-            return Err(no_key_pin(own));
+        if !wants
+            || self.token(&own.token)?.1.pin_kept
+            || self.credentials.look(&own.token) == Stored::Ready
+        {
+            return Ok(());
         }
-        Ok(())
+        Err(no_key_pin(own))
     }
 
     /// One use of a key, counted; after the last that the configuration allows the token is locked.
@@ -355,6 +440,7 @@ impl Unlocker {
         };
         if result.is_ok() {
             self.idle.closed(token);
+            self.credentials.outdated(token);
         }
         self.told("set-pin", &info, request, result)
     }
@@ -411,15 +497,7 @@ impl Unlocker {
 
     /// Waits for its turn; ends when the job is cancelled.
     fn gate(&self, token: &TokenId, job: &Job) -> Result<OwnedSemaphorePermit, Failure> {
-        let gate = {
-            let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-            // those that nobody holds or waits for are not needed
-            gates.retain(|id, gate| id == token || Arc::strong_count(gate) > 1);
-            gates
-                .entry(token.clone())
-                .or_insert_with(|| Arc::new(Semaphore::new(1)))
-                .clone()
-        };
+        let gate = self.gate_of(token);
         if let Ok(permit) = gate.clone().try_acquire_owned() {
             return Ok(permit);
         }
@@ -430,6 +508,28 @@ impl Unlocker {
                 () = job.cancelled() => Err(cancelled()),
             }
         })
+    }
+
+    /// Its turn, for a call that is answered at once: it does not wait for a person.
+    fn gate_soon(&self, token: &TokenId) -> Result<OwnedSemaphorePermit, Failure> {
+        let turn = tokio::time::timeout(SOON, self.gate_of(token).acquire_owned());
+        match self.runtime.block_on(turn) {
+            Ok(permit) => permit.map_err(|_| cancelled()),
+            Err(_) => Err(Failure::new(
+                ErrorName::Busy,
+                "somebody else is about to unlock the token",
+            )),
+        }
+    }
+
+    fn gate_of(&self, token: &TokenId) -> Arc<Semaphore> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        // those that nobody holds or waits for are not needed
+        gates.retain(|id, gate| id == token || Arc::strong_count(gate) > 1);
+        gates
+            .entry(token.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(1)))
+            .clone()
     }
 }
 

@@ -15,22 +15,12 @@ use std::fs;
 use std::os::fd::AsFd;
 
 use common::tokens::{
-    CERTIFICATE, Person, TOKEN, at, error, interactive, pin, property, sign, token, unlock,
-    unlock_by, with_display,
+    CERTIFICATE, Person, TOKEN, at, error, interactive, pin, property, sign, sign_bytes, token,
+    unlock, unlock_by, with_display,
 };
-use common::{PIN, World, cms, error_name, manager, pipe};
+use common::{PIN, World, error_name, manager, pipe};
 use privyseal_proto::ErrorName;
-use serde_bytes::Bytes;
-use zbus::{Connection, Fd, ObjectPath};
-
-async fn sign_bytes(client: &Connection) -> zbus::Result<Vec<u8>> {
-    let message = Bytes::new(b"Content-Type: text/plain\r\n\r\nhello\r\n");
-    let (signed, _) = cms(client)
-        .await
-        .sign_bytes(message, HashMap::new())
-        .await?;
-    Ok(signed.into_vec())
-}
+use zbus::{Fd, ObjectPath};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pin_by_descriptor_unlocks_and_lock_locks() {

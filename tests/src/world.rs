@@ -25,7 +25,7 @@ pub const PIN: &str = "c4nary-97531";
 pub struct WorldOptions {
     /// RUST_LOG of the daemon
     pub log: Option<&'static str>,
-    /// put the spying module between worker and SoftHSM
+    /// put the spying module between worker and SoftHSM; it fails as the file `spy.script` says
     pub spy: bool,
     /// what the pinentry answers to GETPIN (`D …` and `OK` lines, or an `ERR` line); by default there is no pinentry
     pub pinentry: Option<&'static str>,
@@ -247,6 +247,9 @@ impl World {
         self.env
             .insert("PATH".into(), std::env::var("PATH").unwrap());
         self.env.insert("LC_ALL".into(), "C.UTF-8".into());
+        // a test that wants stored PINs makes it
+        let credentials = self.path("credentials").display().to_string();
+        self.env.insert("CREDENTIALS_DIRECTORY".into(), credentials);
         fs::create_dir_all(self.path("home")).unwrap();
     }
 
@@ -289,8 +292,10 @@ impl World {
         let line = config.lines().find(|l| l.starts_with("path = ")).unwrap();
         let target = line.trim_start_matches("path = ").trim_matches('"');
         let env = format!(
-            "env = {{ PRIVYSEAL_FAULTY_TARGET = \"{target}\", PRIVYSEAL_FAULTY_LOG = \"{}\", ",
-            self.path("spy.log").display()
+            "env = {{ PRIVYSEAL_FAULTY_TARGET = \"{target}\", PRIVYSEAL_FAULTY_LOG = \"{}\", \
+             PRIVYSEAL_FAULTY_SCRIPT = \"{}\", ",
+            self.path("spy.log").display(),
+            self.path("spy.script").display()
         );
         config
             .replace(line, &format!("path = \"{}\"", spy.display()))

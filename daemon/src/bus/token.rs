@@ -211,6 +211,14 @@ impl TokenObject {
         self.service.unlocker.idle.lock_after()
     }
 
+    /// The administrator's, for machines without a person.
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn stored_pin(&self) -> String {
+        let id = &self.state.get().token.info.id;
+        let stored = self.service.unlocker.credentials.look(id);
+        stored.name().to_owned()
+    }
+
     #[zbus(signal)]
     async fn user_action_needed(
         emitter: &SignalEmitter<'_>,

@@ -204,6 +204,7 @@ impl World {
             .env("XDG_CACHE_HOME", root.join("cache"))
             .env("XDG_CONFIG_HOME", root.join("config"))
             .env("PRIVYSEAL_CONFIG", config)
+            .env("CREDENTIALS_DIRECTORY", root.join("credentials"))
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
             .env("RUST_LOG", "trace,zbus=warn")
             .stdin(Stdio::null())

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use privyseal_proto::limits::WAIT_MAX;
 use privyseal_proto::proxy::TokenProxy;
 use privyseal_proto::{Dict, ErrorName};
+use serde_bytes::Bytes;
 use tempfile::TempDir;
 use zbus::fdo::{ManagedObjects, PropertiesProxy};
 use zbus::names::InterfaceName;
@@ -108,6 +109,15 @@ pub async fn sign(client: &Connection, options: HashMap<&str, Variant<'_>>) -> (
         .await
         .unwrap();
     job(client, path).await.wait(WAIT_MAX).await.unwrap()
+}
+
+pub async fn sign_bytes(client: &Connection) -> zbus::Result<Vec<u8>> {
+    let message = Bytes::new(b"Content-Type: text/plain\r\n\r\nhello\r\n");
+    let (signed, _) = cms(client)
+        .await
+        .sign_bytes(message, HashMap::new())
+        .await?;
+    Ok(signed.into_vec())
 }
 
 /// A pinentry that writes down what it is asked (`asked`) and answers with the lines of `pins`, one for each GETPIN; when there is
