@@ -42,6 +42,8 @@ pub struct Token {
     /// CKA_IDs, hex, of keys without a certificate
     pub lone_keys: Vec<String>,
     pub auto_lock_seconds: u32,
+    /// `none`, `ready`, `refused`, `unusable`
+    pub stored_pin: String,
     pub mechanisms: Vec<String>,
     pub certificates: usize,
 }
@@ -154,6 +156,7 @@ impl Token {
             tries_left: get::<i32>(p, "TriesLeft").filter(|n| *n >= 0),
             lone_keys: texts(p, "KeysWithoutCertificate"),
             auto_lock_seconds: get(p, "AutoLockSeconds").unwrap_or_default(),
+            stored_pin: text(p, "StoredPin"),
             mechanisms: texts(p, "Mechanisms"),
             certificates: match p.get("Certificates").map(|v| &**v) {
                 Some(Variant::Array(array)) => array.len(),
@@ -192,6 +195,7 @@ impl Token {
                 "pin_flags": self.pin_flags,
                 "keys_without_certificate": self.lone_keys,
                 "auto_lock_seconds": self.auto_lock_seconds,
+                "stored_pin": self.stored_pin,
                 "mechanisms": self.mechanisms,
                 "certificates": self.certificates,
             }),

@@ -1,8 +1,10 @@
 //! `privyseald`: keeps mail keys in hardware and offers S/MIME on the session bus.
 
+mod agent;
 mod bus;
 mod client;
 mod config;
+mod credential;
 mod descriptor;
 mod idle;
 mod job;

@@ -1,6 +1,6 @@
 //! From start to end: lock, configuration, bus, modules; then signals until one says stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use zbus::Connection;
 
 use crate::bus::{self, Service};
 use crate::config::{self, Config};
+use crate::credential::Credentials;
 use crate::lock::Lock;
 use crate::operation::Environment;
 use crate::process;
@@ -39,18 +40,18 @@ pub fn run() -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;
-    let result = runtime.block_on(main());
+    let result = runtime.block_on(main(&data));
     // a module that hangs must not keep the process
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-async fn main() -> Result<(), String> {
+async fn main(data: &Path) -> Result<(), String> {
     // before anything else, so that no signal is lost
     let mut signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let worker = process::worker()?;
     let (service, connection, config) = tokio::select! {
-        begun = begin() => begun?,
+        begun = begin(data) => begun?,
         () = signals.stop() => {
             tracing::info!("stopped before it began");
             return Ok(());
@@ -63,7 +64,7 @@ async fn main() -> Result<(), String> {
 }
 
 /// Reads the configuration and takes the name.
-async fn begin() -> Result<(Arc<Service>, Connection, Arc<Config>), String> {
+async fn begin(data: &Path) -> Result<(Arc<Service>, Connection, Arc<Config>), String> {
     let spool = config::spool_dir().map_err(|e| e.to_string())?;
     let registry = Registry::new();
     let (config, environment) = load(registry.clone(), spool.clone()).await?;
@@ -71,6 +72,7 @@ async fn begin() -> Result<(Arc<Service>, Connection, Arc<Config>), String> {
         registry.clone(),
         Handle::current(),
         config.pinentry.program.clone(),
+        Credentials::of_this_process(data),
     );
     unlocker.idle.set_policy(&config.pin);
     let service = Service::new(registry.clone(), unlocker, environment, spool);
@@ -166,6 +168,7 @@ async fn stop(service: &Arc<Service>, connection: &Connection) {
         tracing::debug!("the bus does not answer");
     }
     service.close();
+    service.unlocker.agents.release_all().await;
     if tokio::time::timeout(JOBS_END, service.jobs.idle())
         .await
         .is_err()

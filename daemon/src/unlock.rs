@@ -1,16 +1,18 @@
 //! Everything that a PIN is asked for: unlocking a token, one use of a key that wants it every time, a new PIN. It comes from a
-//! descriptor, a prompt, or the reader's own keypad (design rules 2 and 3).
+//! descriptor, a credential that the administrator stored, a prompt, or the reader's own keypad (design rules 2 and 3).
 //!
 //! One entry by a person is one C_Login at most. Unlocks of one token happen one after the other: who waited finds the token
 //! unlocked, and no second PIN is asked for. All of this blocks: it runs on a job's own thread.
 
 mod entry;
+mod prompt;
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use privyseal_proto::{ErrorName, Failure};
 use privyseal_token::{KeyPin, Module, TokenId, TokenInfo};
@@ -18,24 +20,31 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
+use crate::agent::Agents;
 use crate::client::Caller;
+use crate::credential::{self, Credentials, Stored};
 use crate::idle::{Idle, Use};
 use crate::job::{Job, State};
 use crate::operation::Attempt;
 use crate::registry::{OwnCertificate, Registry};
 
 use entry::{Entry, What};
+use prompt::Asks;
+
+/// A call that asks nobody waits so long for another that unlocks its token.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Where the PIN comes from.
 #[derive(Debug)]
 pub enum Source {
     /// read from this descriptor; never tried on a token that has one try left
     Descriptor(OwnedFd),
-    /// a pinentry
-    Prompt,
+    /// the agent of the caller's connection
+    Agent,
+    Pinentry,
     /// the reader's keypad
     PinPad,
-    /// the keypad where the reader has one, else a pinentry
+    /// the stored credential, the keypad where the reader has one, the caller's agent, a pinentry: the first that there is
     Any,
 }
 
@@ -45,7 +54,7 @@ pub struct Request<'a> {
     pub job: &'a Job,
     /// a person may be asked
     pub interactive: bool,
-    /// for the person: `sign a message`
+    /// for the person: `sign a message`, then lines of what is known of it
     pub purpose: &'a str,
     /// the PIN of a key that wants it at every use
     pub pin: &'a Cell<Option<OwnedFd>>,
@@ -65,6 +74,8 @@ pub enum NewPin {
 /// Unlocks tokens, one person at a time for each.
 pub struct Unlocker {
     pub idle: Idle,
+    pub agents: Agents,
+    pub credentials: Credentials,
     registry: Arc<Registry>,
     runtime: Handle,
     pinentry: Mutex<Option<PathBuf>>,
@@ -73,9 +84,16 @@ pub struct Unlocker {
 
 impl Unlocker {
     /// `pinentry` is the configured program. Needs a running tokio runtime.
-    pub fn new(registry: Arc<Registry>, runtime: Handle, pinentry: Option<PathBuf>) -> Self {
+    pub fn new(
+        registry: Arc<Registry>,
+        runtime: Handle,
+        pinentry: Option<PathBuf>,
+        credentials: Credentials,
+    ) -> Self {
         Unlocker {
             idle: Idle::default(),
+            agents: Agents::new(runtime.clone()),
+            credentials,
             registry,
             runtime,
             pinentry: Mutex::new(pinentry),
@@ -117,7 +135,17 @@ impl Unlocker {
         if info.pin_locked {
             return Err(blocked(&info));
         }
-        let attempt = self.entry(&module, &info, request, What::Unlock);
+        let attempt = self.entry(&module, &info, request, What::Unlock, Asks::of(&source));
+        if let Source::Any = source
+            && let Some(stored) = self.by_credential(&module, &info)
+        {
+            let result = self.told("unlock", &info, request, stored);
+            if result.is_ok() || !request.interactive {
+                return result;
+            }
+            // it may be asked for at a prompt, on the token as it is now
+            return self.unlock_in_turn(token, source, request);
+        }
         let result = match source {
             Source::Descriptor(fd) => attempt.by_descriptor(fd),
             Source::PinPad if !info.protected_auth_path => Err(Failure::new(
@@ -126,21 +154,67 @@ impl Unlocker {
             )),
             _ if !request.interactive => Err(Failure::new(
                 ErrorName::PinRequired,
-                format!(
-                    "{:?} is locked, and this call may not ask a person",
-                    info.label
-                ),
+                self.locked(&info, "and this call may not ask a person"),
             )),
             Source::PinPad => attempt.by_keypad(),
             Source::Any if info.protected_auth_path => attempt.by_keypad(),
-            Source::Prompt | Source::Any => {
+            Source::Agent | Source::Pinentry | Source::Any => {
                 attempt.by_prompt(|| Ok(()), |pin, last| attempt.login(Some(pin), last))
             }
         };
         if result.is_ok() {
             self.idle.opened(token);
+            self.credentials.opened(token);
         }
         self.told("unlock", &info, request, result)
+    }
+
+    /// `None`: there is none that may be tried. Only in turn.
+    fn by_credential(&self, module: &Module, info: &TokenInfo) -> Option<Result<(), Failure>> {
+        let login = |pin| module.login(&info.id, Some(pin), false);
+        let result = self
+            .credentials
+            .try_once(info, |pin| login(pin).map_err(token_failure))?;
+        if result.is_ok() {
+            self.idle.opened(&info.id);
+        }
+        Some(result)
+    }
+
+    /// For a call that asks nobody: by the stored credential, if there is one that may be tried.
+    pub fn unlock_silently(&self, token: &TokenId) -> Result<(), Failure> {
+        self.lock_if_over(token)?;
+        let (module, info) = self.token(token)?;
+        if is_open(&info) {
+            return Ok(());
+        }
+        let _gate = match self.credentials.look(token) {
+            Stored::Ready => Some(self.gate_soon(token)?),
+            _ => None,
+        };
+        let now = self.token(token)?.1;
+        if is_open(&now) {
+            return Ok(());
+        }
+        let result = self.by_credential(&module, &now);
+        self.registry.refresh();
+        result.unwrap_or_else(|| {
+            Err(Failure::new(
+                ErrorName::PinRequired,
+                self.locked(&info, "and this call asks nobody"),
+            ))
+        })
+    }
+
+    fn locked(&self, info: &TokenInfo, why: &str) -> String {
+        let stored = match self.credentials.look(&info.id) {
+            Stored::Refused => format!(
+                "; the PIN in the systemd credential {} did not unlock it and is not tried again: replace it",
+                credential::name(&info.id)
+            ),
+            _ => String::new(),
+        };
+        format!("the token {:?} is locked, {why}{stored}", info.label)
     }
 
     /// Uses a key: without a PIN, then with one entry for each try, where the key wants that (CKA_ALWAYS_AUTHENTICATE). The token is
@@ -165,17 +239,12 @@ impl Unlocker {
                 return second.map_err(token_failure);
             }
         }
-        self.entries(
-            own,
-            &module,
-            &info,
-            request,
-            What::Key(&own.label),
-            &mut |pin| {
-                self.counted(own, &mut || attempt(pin.take()))
-                    .and_then(|result| result.map_err(token_failure))
-            },
-        )
+        let what = What::Key(&own.label);
+        let entry = self.entry(&module, &info, request, what, Asks::of(&Source::Any));
+        self.entries(own, &entry, &mut |pin| {
+            self.counted(own, &mut || attempt(pin.take()))
+                .and_then(|result| result.map_err(token_failure))
+        })
     }
 
     /// Has the PIN of an unlocked token kept for a key that wants it at every use, as far as the configuration allows.
@@ -197,40 +266,36 @@ impl Unlocker {
         if info.pin_kept {
             return Ok(());
         }
+        let what = What::Key(&own.label);
+        let entry = self.entry(&module, &info, request, what, Asks::of(&source));
         if let Source::Descriptor(fd) = source {
             request.pin.set(Some(fd));
         }
-        self.entries(
-            own,
-            &module,
-            &info,
-            request,
-            What::Key(&own.label),
-            &mut |pin| {
-                let Some(pin) = pin.take() else {
-                    return Err(cancelled());
-                };
-                module
-                    .keep_pin(&own.token, &own.key, pin)
-                    .map_err(token_failure)
-            },
-        )
+        self.entries(own, &entry, &mut |pin| {
+            let Some(pin) = pin.take() else {
+                return Err(cancelled());
+            };
+            module
+                .keep_pin(&own.token, &own.key, pin)
+                .map_err(token_failure)
+        })
     }
 
     /// Entries for a key, by the call's descriptor or a prompt, each sent once.
     fn entries(
         &self,
         own: &OwnCertificate,
-        module: &Module,
-        info: &TokenInfo,
-        request: &Request<'_>,
-        what: What<'_>,
+        entry: &Entry<'_>,
         send: &mut dyn FnMut(&mut Option<KeyPin>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let entry = self.entry(module, info, request, what);
+        let Entry { info, request, .. } = entry;
         let mut send = |pin, final_try| send(&mut Some(KeyPin { pin, final_try }));
         let result = if let Some(fd) = request.pin.take() {
             entry.read(fd).and_then(|pin| send(pin, false))
+        } else if let Some(stored) = self.credentials.try_once(info, |pin| send(pin, false))
+            && (stored.is_ok() || !request.interactive)
+        {
+            stored
         } else if !request.interactive {
             Err(no_key_pin(own))
         } else if info.protected_auth_path {
@@ -251,11 +316,21 @@ impl Unlocker {
         own: &OwnCertificate,
         attempt: Attempt<'_>,
     ) -> Result<(), Failure> {
-        let result = self.counted(own, &mut || attempt(None))?;
-        if wants_pin(&result) {
-            return Err(no_key_pin(own));
+        let first = self.counted(own, &mut || attempt(None))?;
+        if !wants_pin(&first) {
+            return first.map_err(token_failure);
         }
-        result.map_err(token_failure)
+        let _gate = self.gate_soon(&own.token)?;
+        let info = self.token(&own.token)?.1;
+        let stored = self.credentials.try_once(&info, |pin| {
+            let mut pin = Some(KeyPin {
+                pin,
+                final_try: false,
+            });
+            self.counted(own, &mut || attempt(pin.take()))
+                .and_then(|result| result.map_err(token_failure))
+        });
+        stored.unwrap_or_else(|| Err(no_key_pin(own)))
     }
 
     /// Whether a key of an unlocked token would want a PIN that nobody will say.
@@ -264,10 +339,13 @@ impl Unlocker {
             .registry
             .find(own)
             .is_some_and(|now| now.always_authenticate);
-        if wants && !self.token(&own.token)?.1.pin_kept {
-            return Err(no_key_pin(own));
+        if !wants
+            || self.token(&own.token)?.1.pin_kept
+            || self.credentials.look(&own.token) == Stored::Ready
+        {
+            return Ok(());
         }
-        Ok(())
+        Err(no_key_pin(own))
     }
 
     /// One use of a key, counted; after the last that the configuration allows the token is locked.
@@ -326,7 +404,8 @@ impl Unlocker {
             NewPin::Unblock if info.so_pin_locked => return Err(which.puk_blocked()),
             _ => {}
         }
-        let entry = self.entry(&module, &info, request, What::New(which));
+        let what = What::New(which);
+        let entry = self.entry(&module, &info, request, what, Asks::of(&Source::Any));
         let set = |old, new, last| {
             let result = match which {
                 NewPin::Change => module.change_pin(token, old, new, last),
@@ -361,16 +440,18 @@ impl Unlocker {
         };
         if result.is_ok() {
             self.idle.closed(token);
+            self.credentials.outdated(token);
         }
         self.told("set-pin", &info, request, result)
     }
 
     fn entry<'a>(
-        &self,
+        &'a self,
         module: &'a Module,
         info: &'a TokenInfo,
         request: &'a Request<'a>,
         what: What<'a>,
+        asks: Asks,
     ) -> Entry<'a> {
         let pinentry = self
             .pinentry
@@ -381,8 +462,10 @@ impl Unlocker {
             module,
             info,
             request,
+            agents: &self.agents,
             pinentry,
             what,
+            asks,
         }
     }
 
@@ -414,15 +497,7 @@ impl Unlocker {
 
     /// Waits for its turn; ends when the job is cancelled.
     fn gate(&self, token: &TokenId, job: &Job) -> Result<OwnedSemaphorePermit, Failure> {
-        let gate = {
-            let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-            // those that nobody holds or waits for are not needed
-            gates.retain(|id, gate| id == token || Arc::strong_count(gate) > 1);
-            gates
-                .entry(token.clone())
-                .or_insert_with(|| Arc::new(Semaphore::new(1)))
-                .clone()
-        };
+        let gate = self.gate_of(token);
         if let Ok(permit) = gate.clone().try_acquire_owned() {
             return Ok(permit);
         }
@@ -433,6 +508,37 @@ impl Unlocker {
                 () = job.cancelled() => Err(cancelled()),
             }
         })
+    }
+
+    /// Its turn, for a call that is answered at once: it does not wait for a person.
+    fn gate_soon(&self, token: &TokenId) -> Result<OwnedSemaphorePermit, Failure> {
+        let turn = tokio::time::timeout(SOON, self.gate_of(token).acquire_owned());
+        match self.runtime.block_on(turn) {
+            Ok(permit) => permit.map_err(|_| cancelled()),
+            Err(_) => Err(Failure::new(
+                ErrorName::Busy,
+                "somebody else is about to unlock the token",
+            )),
+        }
+    }
+
+    fn gate_of(&self, token: &TokenId) -> Arc<Semaphore> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        // those that nobody holds or waits for are not needed
+        gates.retain(|id, gate| id == token || Arc::strong_count(gate) > 1);
+        gates
+            .entry(token.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(1)))
+            .clone()
+    }
+}
+
+/// As far as PKCS#11 tells, which is no number but one and none; −1: unknown.
+pub fn tries_left(blocked: bool, last: bool) -> i32 {
+    match (blocked, last) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => -1,
     }
 }
 

@@ -9,13 +9,11 @@
 )]
 
 mod common;
-#[path = "common/xml.rs"]
-mod xml;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 
-use common::{World, cms, null, pipe};
+use common::{World, cms, null, pipe, xml};
 use privyseal_proto::INTERFACES;
 use zbus::Connection;
 use zbus::fdo::IntrospectableProxy;
@@ -47,7 +45,7 @@ fn expect(shown: &xml::Interfaces, names: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn manager_cms_and_job_are_as_checked_in() {
+async fn the_root_object_and_a_job_are_as_checked_in() {
     let world = World::start();
     let client = world.connect().await;
     expect(
@@ -56,6 +54,7 @@ async fn manager_cms_and_job_are_as_checked_in() {
             "org.privyseal1.Manager",
             "org.privyseal1.Cms",
             "org.privyseal1.Mail",
+            "org.privyseal1.AgentManager",
         ],
     );
     let (input, _keep_open) = pipe();

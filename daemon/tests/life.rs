@@ -92,7 +92,8 @@ async fn contexts_are_checked() {
             "compress",
             "decompress",
             "open",
-            "receipts"
+            "receipts",
+            "agents"
         ]
     );
     assert_eq!(

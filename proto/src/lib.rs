@@ -16,7 +16,7 @@ pub type Dict = HashMap<String, zbus::OwnedVariant>;
 
 /// Well-known bus name.
 pub const BUS_NAME: &str = "org.privyseal1";
-/// Manager, Cms and Mail live here.
+/// Manager, Cms, Mail and AgentManager live here.
 pub const ROOT_PATH: &str = "/org/privyseal1";
 /// ObjectManager over modules, tokens and certificates on tokens.
 pub const OBJECTS_PATH: &str = "/org/privyseal1/objects";
@@ -24,7 +24,7 @@ pub const OBJECTS_PATH: &str = "/org/privyseal1/objects";
 pub const VERSION: u32 = 1;
 
 /// The interfaces as checked in: (name, XML of one `<interface>` element).
-pub const INTERFACES: [(&str, &str); 7] = [
+pub const INTERFACES: [(&str, &str); 9] = [
     (
         "org.privyseal1.Manager",
         include_str!("../xml/org.privyseal1.Manager.xml"),
@@ -52,6 +52,14 @@ pub const INTERFACES: [(&str, &str); 7] = [
     (
         "org.privyseal1.Job",
         include_str!("../xml/org.privyseal1.Job.xml"),
+    ),
+    (
+        "org.privyseal1.AgentManager",
+        include_str!("../xml/org.privyseal1.AgentManager.xml"),
+    ),
+    (
+        "org.privyseal1.Agent",
+        include_str!("../xml/org.privyseal1.Agent.xml"),
     ),
 ];
 

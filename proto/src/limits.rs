@@ -10,6 +10,8 @@ pub const JOBS: usize = 64;
 pub const PIN_MAX: usize = 255;
 /// Time for a PIN to arrive on its descriptor, seconds.
 pub const PIN_DEADLINE: u64 = 5;
+/// Time for a person to answer an agent's or the daemon's prompt, seconds.
+pub const PROMPT_DEADLINE: u64 = 120;
 /// No byte moved on a client's descriptor for this long ends the job, seconds.
 pub const PROGRESS_DEADLINE: u64 = 60;
 /// Results of a finished job are kept this long, seconds.

@@ -1,7 +1,7 @@
 //! Client-side proxies. Methods answer with the daemon's named errors as `zbus::Error::MethodError`.
 
 use serde_bytes::{ByteBuf, Bytes};
-use zbus::{Fd, ObjectPath, OwnedObjectPath, Variant, proxy};
+use zbus::{Fd, ObjectPath, OwnedFd, OwnedObjectPath, Variant, proxy};
 
 use std::collections::HashMap;
 
@@ -135,6 +135,39 @@ pub trait Mail {
         output: Fd<'_>,
         options: Options<'_>,
     ) -> zbus::Result<OwnedObjectPath>;
+}
+
+#[proxy(
+    interface = "org.privyseal1.AgentManager",
+    default_service = "org.privyseal1",
+    default_path = "/org/privyseal1"
+)]
+pub trait AgentManager {
+    fn register_agent(
+        &self,
+        agent: ObjectPath<'_>,
+        capability: &str,
+        options: Options<'_>,
+    ) -> zbus::Result<()>;
+    fn unregister_agent(&self, agent: ObjectPath<'_>) -> zbus::Result<()>;
+}
+
+/// The other way round: the daemon calls what a client serves.
+#[proxy(interface = "org.privyseal1.Agent")]
+pub trait Agent {
+    /// The read end of a pipe, or a memfd, with the PIN.
+    fn request_pin(
+        &self,
+        token: ObjectPath<'_>,
+        kind: &str,
+        details: Options<'_>,
+    ) -> zbus::Result<OwnedFd>;
+    #[zbus(no_reply)]
+    fn display(&self, kind: &str, details: Options<'_>) -> zbus::Result<()>;
+    #[zbus(no_reply)]
+    fn dismiss(&self, cookie: &str) -> zbus::Result<()>;
+    #[zbus(no_reply)]
+    fn release(&self) -> zbus::Result<()>;
 }
 
 #[proxy(interface = "org.privyseal1.Job", default_service = "org.privyseal1")]

@@ -175,6 +175,8 @@ fn a_person_is_asked_once_a_use_and_told_for_which_key() {
                 told.contains("wants the PIN of the token") && told.contains("for this use"),
                 "{told}"
             );
+            // known when the key is used, and not yet when the token is unlocked
+            assert_eq!(told.matches("Digest that is signed (sha256): ").count(), 1);
             answers(&world, &[CARD_PIN]);
             with_person(&world, sign("9c", &[])).ok();
             all_answered(&world);
@@ -370,6 +372,54 @@ fn demo_sign(world: &World) -> Run {
     world.privyseal([
         "sign", "mail.txt", "-s", me, "-o", "signed", "--json", "--batch",
     ])
+}
+
+#[test]
+fn a_prompt_says_what_the_mail_is_about_and_who_gets_it() {
+    let world = World::with(WorldOptions {
+        pinentry: Some(QUEUE),
+        ..WorldOptions::default()
+    });
+    let head = "From: Alice <alice@example.org>\r\nTo: Bob <bob@example.org>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n";
+    world.write("mail.txt", format!("{head}{MAIL}"));
+    let told = || {
+        let told = String::from_utf8(world.read("pinentry.log")).unwrap();
+        fs::remove_file(world.path("pinentry.log")).unwrap();
+        world.privyseal(["token", "lock"]).ok();
+        told
+    };
+    let expect = |told: &str, lines: &[&str]| {
+        for line in lines {
+            assert!(told.contains(&format!("%0A{line}")), "{line}: {told}");
+        }
+    };
+    let me = world.token_file("me-rsa-sign.pem").display().to_string();
+    let sign = ["sign", "mail.txt", "-s", &me, "-o", "signed"];
+    answers(&world, &[PIN]);
+    with_person(&world, sign).ok();
+    let subject = "Subject, as the message says: Grüße";
+    expect(
+        &told(),
+        &[subject, "To, as the message says: bob@example.org"],
+    );
+
+    answers(&world, &[PIN]);
+    let both = ["--encrypt-to", "token/peer-ec.pem"];
+    with_person(&world, [&sign[..], &both].concat()).ok();
+    expect(&told(), &[subject, "Encrypted to: bob@example.org"]);
+
+    let encrypt = ["encrypt", "mail.txt", "-o", "secret", "-r"];
+    let to = world.token_file("me-rsa-encrypt.pem").display().to_string();
+    world.privyseal([&encrypt[..], &[&to]].concat()).ok();
+    let secret = String::from_utf8(world.read("secret")).unwrap();
+    world.write("letter", format!("{head}{secret}"));
+    for command in ["decrypt letter", "mail open letter"] {
+        answers(&world, &[PIN]);
+        let args = command.split(' ').chain(["-o", "opened"]);
+        with_person(&world, args).ok();
+        let from = "From, as the message says: alice@example.org";
+        expect(&told(), &[from, subject]);
+    }
 }
 
 #[test]

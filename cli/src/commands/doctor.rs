@@ -363,6 +363,23 @@ fn token(found: &mut Findings, token: &Token) {
             format!("privyseal token change-pin '{name}'"),
         );
     }
+    let stored = match token.stored_pin.as_str() {
+        "refused" => "a stored PIN did not unlock the token, and is not tried again",
+        "unusable" => "a stored PIN cannot be read: it is not a small file of this user's",
+        _ => "",
+    };
+    if !stored.is_empty() {
+        found.add(
+            Severity::Error,
+            "stored-pin",
+            name,
+            stored,
+            format!(
+                "put the right PIN into the systemd credential pin.{} and restart the service (docs/configuration.md)",
+                token.id
+            ),
+        );
+    }
     if token.state == "error" {
         found.add(
             Severity::Error,

@@ -299,6 +299,7 @@ async fn show(bus: &Bus, ui: &Ui, selector: Option<&str>) -> Result<Exit> {
         (true, false) => "at a prompt",
     };
     field("PIN entry", entry);
+    field("stored PIN", &stored_pin(token));
     if token.auto_lock_seconds > 0 {
         field("locks after", &format!("{} s", token.auto_lock_seconds));
     }
@@ -318,6 +319,19 @@ fn tries(token: &Token) -> &'static str {
         None if count_low => "fewer than all: a wrong PIN was tried",
         None if token.login_required => "not told by the token",
         None => "",
+    }
+}
+
+/// Of the administrator's, for machines without a person.
+fn stored_pin(token: &Token) -> String {
+    let credential = format!("the systemd credential pin.{}", token.id);
+    match token.stored_pin.as_str() {
+        "ready" => format!("{credential} unlocks it when a key is needed"),
+        "refused" => format!(
+            "{credential} did not unlock it, and is not tried again: replace it and restart the service"
+        ),
+        "unusable" => format!("{credential} is not a small file of ours"),
+        _ => String::new(),
     }
 }
 

@@ -613,13 +613,13 @@ struct ForCall<'a>(&'a Service);
 
 impl KeyAccess for ForCall<'_> {
     fn unlock(&self, own: &OwnCertificate, _: &str) -> Result<(), Failure> {
-        self.0.unlocker.lock_if_over(&own.token)?;
+        let unlocker = &self.0.unlocker;
         match self.0.registry.usable(&own.token) {
-            Some(true) => self.0.unlocker.check_key(own),
-            Some(false) => Err(Failure::new(
-                ErrorName::PinRequired,
-                format!("the token {:?} is locked", own.token_label),
-            )),
+            Some(true) if !unlocker.idle.is_over(&own.token) => unlocker.check_key(own),
+            Some(_) => {
+                unlocker.unlock_silently(&own.token)?;
+                unlocker.check_key(own)
+            }
             None => Err(Failure::new(
                 ErrorName::TokenRemoved,
                 format!("the token {:?} was removed", own.token_label),

@@ -90,6 +90,7 @@ impl Manager {
             "decompress",
             "open",
             "receipts",
+            "agents",
         ]
         .map(str::to_owned)
         .to_vec()

@@ -20,6 +20,7 @@ use crate::throttle::Throttle;
 use crate::turns::Turns;
 use crate::unlock::Unlocker;
 
+mod agent_manager;
 mod certificate;
 mod cms;
 mod job;
@@ -242,6 +243,7 @@ pub async fn serve(service: &Arc<Service>) -> zbus::Result<Connection> {
         .serve_at(ROOT_PATH, manager::Manager::new(service.clone()))
         .serve_at(ROOT_PATH, cms::Cms::new(service.clone()))
         .serve_at(ROOT_PATH, mail::Mail::new(service.clone()))
+        .serve_at(ROOT_PATH, agent_manager::AgentManager::new(service.clone()))
         .serve_at(OBJECTS_PATH, ObjectManager)
         .build()
         .await?;
@@ -249,6 +251,7 @@ pub async fn serve(service: &Arc<Service>) -> zbus::Result<Connection> {
     let bus = DBusProxy::new(&connection).await?;
     let mut owners = bus.receive_name_owner_changed_with_args(&[(2, "")]).await?;
     let _ = service.connection.set(connection.clone());
+    service.unlocker.agents.serve_on(&connection);
     let watcher = service.clone();
     tokio::spawn(async move {
         while let Some(change) = owners.next().await {
@@ -256,6 +259,7 @@ pub async fn serve(service: &Arc<Service>) -> zbus::Result<Connection> {
                 && args.name().starts_with(':')
             {
                 watcher.clients.depart(args.name());
+                watcher.unlocker.agents.depart(args.name());
                 job::depart(&watcher, args.name()).await;
             }
         }

@@ -15,7 +15,7 @@ use super::objects::Shown;
 use super::{Service, job, unsent};
 use crate::client::{self, sender};
 use crate::registry::{OwnCertificate, TokenState};
-use crate::unlock::{NewPin, Request, Source, token_failure};
+use crate::unlock::{NewPin, Request, Source, token_failure, tries_left};
 
 /// A token and the certificates on it.
 pub struct TokenView {
@@ -39,6 +39,9 @@ impl TokenObject {
     ) -> Result<OwnedObjectPath, Failure> {
         let caller = self.service.clients.caller(&header)?;
         let options = UnlockOptions::parse(options)?;
+        if let Source::Agent = options.source {
+            self.service.unlocker.agents.check(&caller.name)?;
+        }
         let id = self.state.get().token.info.id.clone();
         let description = format!("Unlock {}", self.state.get().token.info.label);
         let handle_token = options.handle_token.as_deref();
@@ -182,15 +185,10 @@ impl TokenObject {
         .collect()
     }
 
-    /// PKCS#11 tells no number but one and none
     #[zbus(property)]
     pub async fn tries_left(&self) -> i32 {
         let view = self.state.get();
-        match &view.token.info {
-            info if info.pin_locked => 0,
-            info if info.pin_final_try => 1,
-            _ => -1,
-        }
+        tries_left(view.token.info.pin_locked, view.token.info.pin_final_try)
     }
 
     #[zbus(property)]
@@ -216,6 +214,14 @@ impl TokenObject {
     #[zbus(property(emits_changed_signal = "false"))]
     async fn auto_lock_seconds(&self) -> u32 {
         self.service.unlocker.idle.lock_after()
+    }
+
+    /// The administrator's, for machines without a person.
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn stored_pin(&self) -> String {
+        let id = &self.state.get().token.info.id;
+        let stored = self.service.unlocker.credentials.look(id);
+        stored.name().to_owned()
     }
 
     #[zbus(signal)]
@@ -337,14 +343,9 @@ impl UnlockOptions {
                 return Err(Failure::invalid("pin-fd and source exclude each other"));
             }
             (None, None) => Source::Any,
-            (None, Some("pinentry")) => Source::Prompt,
+            (None, Some("pinentry")) => Source::Pinentry,
             (None, Some("pinpad")) => Source::PinPad,
-            (None, Some("agent")) => {
-                return Err(Failure::new(
-                    ErrorName::NoAgent,
-                    "this connection has registered no agent",
-                ));
-            }
+            (None, Some("agent")) => Source::Agent,
             (None, Some(other)) => {
                 return Err(Failure::invalid(format!(
                     "no source {other:?}: there are agent, pinentry, pinpad"

@@ -8,6 +8,7 @@ use privyseal_smime::{
     Certificate, Cipher, DecryptOutcome, EncryptOptions, EncryptResult, Form, Input, Profile,
 };
 
+use super::purpose::Noted;
 use super::results::Results;
 use super::select::{self, Recipient};
 use super::{Access, Environment, Options, failure, key, sign};
@@ -39,8 +40,14 @@ pub fn decrypt(
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
     let profile = env.reading(o)?;
-    let opener = key::TokenOpener::new(env.registry.certificates(), &env.people, access);
-    let opened = privyseal_smime::decrypt_with(message, &opener, &profile, output)
+    let mut message = Noted::new(message);
+    let opener = key::TokenOpener::new(
+        env.registry.certificates(),
+        &env.people,
+        access,
+        message.beginning(),
+    );
+    let opened = privyseal_smime::decrypt_with(&mut message, &opener, &profile, output)
         .map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;
     let warnings = warnings(&opened);

@@ -11,6 +11,7 @@ use privyseal_smime::{
 use privyseal_token::{Hash, KeyPin, SignScheme, TokenId, UnwrapScheme};
 use zeroize::Zeroizing;
 
+use super::purpose::{self, Beginning};
 use super::{Access, failure};
 use crate::registry::OwnCertificate;
 
@@ -23,6 +24,7 @@ pub struct TokenSigner<'a> {
 
 impl Signer for TokenSigner<'_> {
     fn sign_digest(&self, scheme: SignatureScheme, digest: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let algorithm = scheme.digest();
         let scheme = match scheme {
             SignatureScheme::RsaPkcs1(digest) => SignScheme::RsaPkcs1(hash(digest)?),
             // PKCS#11 could say another mask; no key of ours wants one
@@ -37,13 +39,14 @@ impl Signer for TokenSigner<'_> {
             SignatureScheme::Ecdsa(_) => SignScheme::Ecdsa,
             other => return Err(unsupported(other.name())),
         };
-        self.sign(scheme, digest)
+        let purpose = purpose::with_digest(self.purpose, algorithm, digest);
+        self.sign(scheme, digest, &purpose)
     }
 
     fn sign_message(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match scheme {
-            SignatureScheme::Ed25519 => self.sign(SignScheme::Eddsa, message),
-            SignatureScheme::MlDsa { .. } => self.sign(SignScheme::MlDsa, message),
+            SignatureScheme::Ed25519 => self.sign(SignScheme::Eddsa, message, self.purpose),
+            SignatureScheme::MlDsa { .. } => self.sign(SignScheme::MlDsa, message, self.purpose),
             SignatureScheme::RsaPkcs1(digest)
             | SignatureScheme::RsaPss { digest, .. }
             | SignatureScheme::Ecdsa(digest) => self.sign_digest(scheme, &digest.digest(message)),
@@ -60,9 +63,9 @@ impl<'a> TokenSigner<'a> {
         }
     }
 
-    fn sign(&self, scheme: SignScheme, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+    fn sign(&self, scheme: SignScheme, data: &[u8], purpose: &str) -> Result<Vec<u8>, KeyError> {
         let own = self.own;
-        use_key(self.access, own, self.purpose, |pin| {
+        use_key(self.access, own, purpose, |pin| {
             own.module
                 .sign_with(&own.token, &own.key, scheme, data, pin)
         })
@@ -92,6 +95,7 @@ pub struct TokenOpener<'a> {
     /// other people's
     people: &'a [Certificate],
     access: Access<'a>,
+    message: Beginning,
     /// Tokens that were not unlocked, and why. A message may name many keys of ours: a person who said no, or typed a wrong PIN,
     /// is not asked again for the next one.
     refused: RefCell<Vec<(TokenId, KeyError)>>,
@@ -102,11 +106,13 @@ impl<'a> TokenOpener<'a> {
         own: Arc<Vec<Arc<OwnCertificate>>>,
         people: &'a [Certificate],
         access: Access<'a>,
+        message: Beginning,
     ) -> Self {
         TokenOpener {
             own,
             people,
             access,
+            message,
             refused: RefCell::default(),
         }
     }
@@ -127,7 +133,7 @@ impl<'a> TokenOpener<'a> {
             return Err(error);
         }
         self.access
-            .unlock(own, PURPOSE)
+            .unlock(own, &self.message.purpose())
             .map_err(|failure| self.refuse(own, failure::to_key_error(failure)))?;
         Ok(own)
     }
@@ -143,7 +149,7 @@ impl<'a> TokenOpener<'a> {
         own: &OwnCertificate,
         operation: impl FnMut(Option<KeyPin>) -> privyseal_token::Result<T>,
     ) -> Result<T, KeyError> {
-        use_key(self.access, own, PURPOSE, operation).map_err(|error| {
+        use_key(self.access, own, &self.message.purpose(), operation).map_err(|error| {
             if is_about_a_pin(&error) {
                 return self.refuse(own, error);
             }
@@ -151,8 +157,6 @@ impl<'a> TokenOpener<'a> {
         })
     }
 }
-
-const PURPOSE: &str = "open an encrypted message";
 
 /// No PIN was said, or not the right one.
 fn is_about_a_pin(error: &KeyError) -> bool {

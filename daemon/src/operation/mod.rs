@@ -23,6 +23,7 @@ mod failure;
 mod key;
 mod open;
 mod options;
+mod purpose;
 mod receipt;
 mod results;
 mod select;
@@ -31,7 +32,7 @@ mod verify;
 
 pub use options::{Call, Options};
 
-/// The way of one call to private keys. `purpose` tells a person what the key is needed for.
+/// The way of one call to private keys. `purpose` tells a person what the key is needed for (see `purpose.rs`).
 pub trait KeyAccess {
     /// Unlocks the token of a certificate when the work needs its key: does nothing when it is unlocked; prompts where the call
     /// may; else `PinRequired`, also when the key wants its PIN at every use and none will come.

@@ -8,6 +8,7 @@ use privyseal_smime::message::{self, Opened, Opener};
 use privyseal_smime::verdict::Verdict;
 use privyseal_smime::{Input, KeyOpener, SignatureState, VerifyOutcome};
 
+use super::purpose::Noted;
 use super::results::Results;
 use super::verify::{self, Judged};
 use super::{Access, Environment, Options, ess, failure, key};
@@ -22,8 +23,11 @@ pub fn open(
     content: Option<&mut dyn Input>,
     output: Option<&mut dyn Write>,
 ) -> Result<Dict, Failure> {
-    let keys = access
-        .map(|access| key::TokenOpener::new(env.registry.certificates(), &env.people, access));
+    let mut message = Noted::new(message);
+    let keys = access.map(|access| {
+        let own = env.registry.certificates();
+        key::TokenOpener::new(own, &env.people, access, message.beginning())
+    });
     let candidates = env.candidates(o);
     let profile = env.reading(o)?;
     let opener = Opener {
@@ -32,7 +36,7 @@ pub fn open(
         profile: &profile,
         spool: env.spool.clone(),
     };
-    let mut opened = message::open(message, content, &opener).map_err(failure::of_smime)?;
+    let mut opened = message::open(&mut message, content, &opener).map_err(failure::of_smime)?;
     let all = opened.signed.iter_mut().map(|(_, outcome)| outcome);
     for outcome in all.chain(&mut opened.parts) {
         verify::prepare(env, o, outcome)?;
@@ -66,9 +70,9 @@ pub fn open(
         && wanted
     {
         let bytes = if keys.is_some() {
-            opened.write_letter(message, output)
+            opened.write_letter(&mut message, output)
         } else {
-            opened.write_content(message, output)
+            opened.write_content(&mut message, output)
         };
         written = Some(bytes.map_err(failure::of_smime)?);
         output.flush().map_err(failure::of_io)?;

@@ -14,7 +14,7 @@ use privyseal_smime::{
 
 use super::options as parse;
 use super::results::Results;
-use super::{Access, Environment, Options, encrypt, failure, key, now, select};
+use super::{Access, Environment, Options, encrypt, failure, key, now, purpose, select};
 use crate::registry::OwnCertificate;
 
 /// Certificates that travel with a signature besides the signer's.
@@ -38,7 +38,8 @@ pub fn sign(
         SignForm::Opaque
     });
     let options = options(env, o, &own, (form, format), profile)?;
-    let made = make(&own, &options, access, &mut input, output)?;
+    let purpose = purpose::of_signing(&input.head, &[]);
+    let made = make(&own, &options, access, &purpose, &mut input, output)?;
     output.flush().map_err(failure::of_io)?;
     Ok(results(env, &own, &made, entity).into_dict())
 }
@@ -59,19 +60,22 @@ pub fn sign_and_encrypt(
     let signing = options(env, o, &own, (form, Form::Smime), profile.clone())?;
     let encrypting = encrypt::options(env, o, profile)?;
     let certificates: Vec<Certificate> = recipients.iter().map(|r| r.certificate.clone()).collect();
-    access.unlock(&own, PURPOSE)?;
-    let mut encryptor =
-        Encryptor::new(&mut *output, &certificates, &encrypting).map_err(failure::of_smime)?;
     let mut input = Start::of(input).map_err(failure::of_io)?;
     let entity = input.is_entity();
-    let made = make(&own, &signing, access, &mut input, &mut encryptor)?;
+    let others = recipients.iter().filter(|recipient| !recipient.is_self);
+    let to: Vec<String> = others
+        .flat_map(|other| other.certificate.emails())
+        .collect();
+    let purpose = purpose::of_signing(&input.head, &to);
+    access.unlock(&own, &purpose)?;
+    let mut encryptor =
+        Encryptor::new(&mut *output, &certificates, &encrypting).map_err(failure::of_smime)?;
+    let made = make(&own, &signing, access, &purpose, &mut input, &mut encryptor)?;
     let encrypted = encryptor.finish().map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;
     let results = results(env, &own, &made, entity);
     Ok(encrypt::describe(results, &encrypted, &recipients, warnings).into_dict())
 }
-
-const PURPOSE: &str = "sign a message";
 
 /// How the signature is made, known to be possible and allowed.
 pub fn options(
@@ -150,16 +154,17 @@ fn make(
     own: &Arc<OwnCertificate>,
     options: &SignOptions,
     access: Access<'_>,
+    purpose: &str,
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> Result<SignResult, Failure> {
-    // before the input is touched: a person may have to type
-    access.unlock(own, PURPOSE)?;
+    // before all of the input is read, and so without its digest: who waits for a large message must not miss the prompt
+    access.unlock(own, purpose)?;
     privyseal_smime::sign(
         input,
         output,
         &own.certificate,
-        &key::TokenSigner::new(own, access, PURPOSE),
+        &key::TokenSigner::new(own, access, purpose),
         options,
     )
     .map_err(failure::of_smime)
@@ -247,14 +252,29 @@ impl<'a> Start<'a> {
     /// As much as a header field's name may need.
     const LEN: u64 = 256;
 
+    /// Reads the header section, as far as a prompt may show of it, where there is one.
     fn of(rest: &'a mut dyn Read) -> std::io::Result<Self> {
-        let mut head = Vec::new();
-        (&mut *rest).take(Self::LEN).read_to_end(&mut head)?;
-        Ok(Start {
-            head,
+        let mut start = Start {
+            head: Vec::new(),
             given: 0,
             rest,
-        })
+        };
+        loop {
+            let before = start.head.len();
+            let mut step = (&mut *start.rest).take(Self::LEN);
+            let more = step.read_to_end(&mut start.head)?;
+            let from = before.saturating_sub(3);
+            let new = start.head.get(from..).unwrap_or_default();
+            let ends = |end: &[u8]| new.windows(end.len()).any(|bytes| bytes == end);
+            if more == 0
+                || start.head.len() >= purpose::BEGINNING
+                || ends(b"\n\n")
+                || ends(b"\n\r\n")
+                || !start.is_entity()
+            {
+                return Ok(start);
+            }
+        }
     }
 
     /// A MIME entity begins with a header field (RFC 5322 §2.2), or with the empty line that ends no headers.

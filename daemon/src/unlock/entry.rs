@@ -1,4 +1,4 @@
-//! One PIN that a person (or a pipe) says: what it is asked for, in which words, and which tries are confirmed first.
+//! One PIN that a person (or a pipe) says: how often it is asked for, and which tries are confirmed first.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -7,10 +7,11 @@ use privyseal_proto::{ErrorName, Failure};
 use privyseal_token::{Module, TokenInfo};
 use zeroize::Zeroizing;
 
+use super::prompt::{Asked, Asks, Way};
 use super::{NewPin, Request, cancelled, token_failure};
+use crate::agent::Agents;
 use crate::descriptor;
 use crate::job::State;
-use crate::pinentry::{self, PinRequest, PinentryError};
 
 /// PINs that a person may type in one job.
 const ENTRIES_MAX: u32 = 3;
@@ -29,8 +30,10 @@ pub(super) struct Entry<'a> {
     pub module: &'a Module,
     pub info: &'a TokenInfo,
     pub request: &'a Request<'a>,
+    pub agents: &'a Agents,
     pub pinentry: Option<PathBuf>,
     pub what: What<'a>,
+    pub asks: Asks,
 }
 
 impl Entry<'_> {
@@ -53,11 +56,13 @@ impl Entry<'_> {
             self.confirm_last()?;
         }
         self.request.job.set_state(State::WaitingForUser);
-        (self.request.keypad)(&self.info.id);
+        let (job, id) = (self.request.job, &self.info.id);
+        let _shown = self.agents.display(job, "pinpad", id);
+        (self.request.keypad)(id);
         match self.login(None, last) {
             Err(failure) if failure.name == ErrorName::BadPinFinalTry && !last => {
                 self.confirm_last()?;
-                (self.request.keypad)(&self.info.id);
+                (self.request.keypad)(id);
                 self.login(None, true)
             }
             other => other,
@@ -80,7 +85,7 @@ impl Entry<'_> {
                 let before = error.map(|error| format!("{error}. ")).unwrap_or_default();
                 error = Some(format!("{before}This is the last try."));
             }
-            let pin = self.ask(self.words().0, error.take())?;
+            let (pin, _) = self.ask(Asked::Old, error.take(), last)?;
             if self.request.job.is_cancelled() {
                 return Err(cancelled());
             }
@@ -119,16 +124,16 @@ impl Entry<'_> {
         }
     }
 
-    /// Asks for a new PIN until it was typed twice.
+    /// Asks for a new PIN until it was typed twice; an agent sees to that by itself.
     pub fn ask_new(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let mut error = None;
         for _ in 0..ENTRIES_MAX {
-            let new = self.ask("New PIN:", error.take())?;
+            let (new, way) = self.ask(Asked::New, error.take(), false)?;
             if let Err(failure) = self.check_new(&new) {
                 error = Some(failure.message);
                 continue;
             }
-            if self.ask("New PIN again:", None)? == new {
+            if way == Way::Agent || self.by_pinentry(Asked::NewAgain, None)? == new {
                 return Ok(new);
             }
             error = Some("the two entries differ".into());
@@ -153,117 +158,8 @@ impl Entry<'_> {
         ))
     }
 
-    /// The word at the entry, and what is to be done.
-    fn words(&self) -> (&'static str, String) {
-        let token = format!(
-            "{} (serial number {})",
-            plain(&self.info.label),
-            plain(&self.info.serial)
-        );
-        match self.what {
-            What::Unlock => ("PIN:", format!("Unlock the token {token}.")),
-            What::Key(key) => (
-                "PIN:",
-                format!(
-                    "The key {} wants the PIN of the token {token} for this use.",
-                    plain(key)
-                ),
-            ),
-            What::New(NewPin::Change) => {
-                ("Old PIN:", format!("Change the PIN of the token {token}."))
-            }
-            What::New(NewPin::Unblock) => (
-                "PUK or SO-PIN:",
-                format!("Give the token {token} a new PIN by its PUK."),
-            ),
-        }
-    }
-
-    fn ask(&self, word: &str, error: Option<String>) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        self.request.job.set_state(State::WaitingForUser);
-        let context = &self.request.caller.context;
-        let pin = pinentry::ask_pin(
-            self.pinentry.as_deref(),
-            &context.client,
-            context.tty.as_ref(),
-            context.uid,
-            &self.prompt(word, error, ""),
-            &self.request.job.control,
-        );
-        self.request.job.set_state(State::Running);
-        pin.map_err(unanswered)
-    }
-
-    fn confirm_last(&self) -> Result<(), Failure> {
-        self.request.job.set_state(State::WaitingForUser);
-        let context = &self.request.caller.context;
-        let warning = match self.what {
-            What::New(NewPin::Unblock) => {
-                "\n\nOne try is left. A wrong PUK now blocks the token for good. Try anyway?"
-            }
-            _ => "\n\nOne try is left. A wrong PIN now blocks the token. Try anyway?",
-        };
-        let answer = pinentry::confirm(
-            self.pinentry.as_deref(),
-            &context.client,
-            context.tty.as_ref(),
-            context.uid,
-            &self.prompt("", None, warning),
-            &self.request.job.control,
-        );
-        self.request.job.set_state(State::Running);
-        match answer.map_err(unanswered)? {
-            true => Ok(()),
-            false => Err(cancelled()),
-        }
-    }
-
-    fn prompt(&self, prompt: &str, error: Option<String>, more: &str) -> PinRequest {
-        let who = match &self.request.caller.context.client.application {
-            Some(name) => format!("{} (unverified)", plain(name)),
-            None => "An unknown program".to_owned(),
-        };
-        PinRequest {
-            title: "Privyseal".into(),
-            description: format!(
-                "{who} wants to {}.\n{}{more}",
-                plain(self.request.purpose),
-                self.words().1,
-            ),
-            prompt: prompt.into(),
-            error,
-        }
-    }
-
     pub fn login(&self, pin: Option<Zeroizing<Vec<u8>>>, last: bool) -> Result<(), Failure> {
         let result = self.module.login(&self.info.id, pin, last);
         result.map_err(token_failure)
-    }
-}
-
-fn unanswered(error: PinentryError) -> Failure {
-    let name = match error {
-        PinentryError::Cancelled => ErrorName::Cancelled,
-        PinentryError::Timeout => ErrorName::Timeout,
-        PinentryError::Unavailable(_) => ErrorName::PinRequired,
-    };
-    Failure::new(name, error.to_string())
-}
-
-/// A label or name from outside, fit for one line of a prompt: no control characters, no tricks with the writing direction.
-fn plain(text: &str) -> String {
-    text.chars()
-        .filter(|c| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(200)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_prompt_shows_one_plain_line_of_what_others_wrote() {
-        assert_eq!(super::plain("a\nb\u{202e}c"), "a bc");
-        assert_eq!(super::plain(&"x".repeat(300)).len(), 200);
     }
 }

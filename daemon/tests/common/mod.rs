@@ -2,8 +2,11 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod tokens;
+pub mod xml;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -90,7 +93,7 @@ impl World {
 
     /// A daemon with a SoftHSM token.
     pub fn with_token() -> Self {
-        Self::new(Some(""), None)
+        Self::new(Some(&|config| config), None)
     }
 
     /// Likewise, and this is how it asks for PINs.
@@ -99,7 +102,23 @@ impl World {
             "\n[pinentry]\nprogram = {:?}\n",
             program.display().to_string()
         );
-        Self::new(Some(&pinentry), None)
+        Self::new(Some(&|config| config + &pinentry), None)
+    }
+
+    /// A daemon whose SoftHSM token is in a reader with a keypad, on which somebody types the PIN (`tests/faulty-module`).
+    pub fn with_keypad() -> Self {
+        let with_keypad = |config: String| {
+            let path = config.lines().find(|l| l.starts_with("path = ")).unwrap();
+            let target = path.trim_start_matches("path = ");
+            let module = beside("libprivyseal_faulty_module.so");
+            let env = format!(
+                "env = {{ PRIVYSEAL_FAULTY_TARGET = {target}, PRIVYSEAL_FAULTY_KEYPAD = {PIN:?}, "
+            );
+            config
+                .replace(path, &format!("path = {:?}", module.display().to_string()))
+                .replace("env = { ", &env)
+        };
+        Self::new(Some(&with_keypad), None)
     }
 
     /// A daemon without any module that can have so many descriptors open.
@@ -107,13 +126,14 @@ impl World {
         Self::new(None, Some(most))
     }
 
-    fn new(token: Option<&str>, descriptors: Option<u32>) -> Self {
+    /// With a token: what becomes of its configuration.
+    fn new(token: Option<&dyn Fn(String) -> String>, descriptors: Option<u32>) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("privyseald-test.")
             .tempdir()
             .unwrap();
         let root = folder.path();
-        if let Some(more) = token {
+        if let Some(edited) = token {
             companions();
             let init = Command::new(beside("privyseal-softhsm"))
                 .args(["init", "--pin", PIN, "--dir"])
@@ -122,11 +142,9 @@ impl World {
                 .output()
                 .unwrap();
             assert!(init.status.success(), "{init:?}");
-            let mut config = fs::OpenOptions::new()
-                .append(true)
-                .open(root.join("token/privyseal.toml"))
-                .unwrap();
-            config.write_all(more.as_bytes()).unwrap();
+            let config = root.join("token/privyseal.toml");
+            let text = fs::read_to_string(&config).unwrap();
+            fs::write(&config, edited(text)).unwrap();
         } else {
             fs::write(root.join("privyseal.toml"), "[modules]\np11-kit = false\n").unwrap();
         }
@@ -186,6 +204,7 @@ impl World {
             .env("XDG_CACHE_HOME", root.join("cache"))
             .env("XDG_CONFIG_HOME", root.join("config"))
             .env("PRIVYSEAL_CONFIG", config)
+            .env("CREDENTIALS_DIRECTORY", root.join("credentials"))
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
             .env("RUST_LOG", "trace,zbus=warn")
             .stdin(Stdio::null())
@@ -314,6 +333,8 @@ fn companions() {
             "privyseal-token",
             "-p",
             "privyseal-softhsm",
+            "-p",
+            "privyseal-faulty-module",
         ]);
         if beside("").ends_with("release") {
             cargo.arg("--release");

@@ -46,6 +46,12 @@ impl ContentType {
 }
 
 impl Headers {
+    /// Of a message or body part of which only the beginning is known: the fields that are in it, none where it begins with none.
+    pub fn of_beginning(beginning: &[u8]) -> Headers {
+        let looked = Headers::look(&mut Source::new(Box::new(beginning)), 0);
+        looked.ok().flatten().unwrap_or_default().0
+    }
+
     /// Fields as (name, unfolded value). Bytes that are not UTF-8, and a CR alone, show as U+FFFD.
     pub fn fields(&self) -> &[(String, String)] {
         &self.fields
@@ -57,6 +63,12 @@ impl Headers {
             .iter()
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
             .map(|(_, v)| v.as_str())
+    }
+
+    /// The same as a person sees it: encoded words (RFC 2047) are decoded.
+    pub fn text(&self, name: &str) -> Option<String> {
+        let value = self.get(name)?;
+        Some(words::decode(value, Reading::USUAL).into_owned())
     }
 
     /// How many fields have this name.

@@ -4,6 +4,7 @@
 //! the function, the class of the object in question, and the attribute types named
 //! (`C_GetAttributeValue CKO_PRIVATE_KEY CKA_ID,CKA_MODULUS`). Never a PIN, a value or a message.
 //! `PRIVYSEAL_FAULTY_SCRIPT` is the file that says what goes wrong (see [`script`]).
+//! With `PRIVYSEAL_FAULTY_KEYPAD` its tokens have a keypad, on which a person types what the variable says at each C_Login.
 //! It offers PKCS#11 2.40 only (no C_GetInterface), so that no call passes it by.
 
 #![allow(
@@ -99,6 +100,10 @@ macro_rules! spy {
                 }
             )*
             list.C_GetFunctionList = Some(C_GetFunctionList);
+            if typed().is_some() {
+                list.C_GetTokenInfo = Some(with_keypad);
+                list.C_Login = Some(by_keypad);
+            }
             list
         }
     };
@@ -155,6 +160,35 @@ fn after(fault: Fault, rv: CK_RV, written: Option<Written>) -> CK_RV {
         }
         _ => rv,
     }
+}
+
+/// What a person types on the keypad, if there is one.
+fn typed() -> Option<String> {
+    std::env::var("PRIVYSEAL_FAULTY_KEYPAD").ok()
+}
+
+unsafe extern "C" fn with_keypad(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) -> CK_RV {
+    // SAFETY: the caller's arguments, unchanged.
+    let rv = unsafe { C_GetTokenInfo(slot, info) };
+    if rv == CKR_OK {
+        // SAFETY: §5.5 C_GetTokenInfo has written it.
+        unsafe { (*info).flags |= CKF_PROTECTED_AUTHENTICATION_PATH };
+    }
+    rv
+}
+
+/// §5.6 C_Login: with a keypad the PIN is NULL_PTR.
+unsafe extern "C" fn by_keypad(
+    session: Session,
+    user: CK_USER_TYPE,
+    pin: *mut CK_UTF8CHAR,
+    _len: CK_ULONG,
+) -> CK_RV {
+    let (true, Some(mut typed)) = (pin.is_null(), typed()) else {
+        return CKR_ARGUMENTS_BAD;
+    };
+    // SAFETY: the caller's session, and a PIN that lives through the call.
+    unsafe { C_Login(session, user, typed.as_mut_ptr(), typed.len() as CK_ULONG) }
 }
 
 type Session = CK_SESSION_HANDLE;
