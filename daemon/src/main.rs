@@ -1,14 +1,17 @@
 //! `privyseald`: keeps mail keys in hardware and offers S/MIME on the session bus.
 
+mod audit;
 mod bus;
 mod client;
 mod config;
+mod consent;
 mod descriptor;
 mod idle;
 mod job;
 mod lock;
 mod log;
 mod operation;
+mod peer;
 mod pinentry;
 mod process;
 mod registry;

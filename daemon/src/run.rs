@@ -1,6 +1,6 @@
 //! From start to end: lock, configuration, bus, modules; then signals until one says stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zbus::Connection;
 
+use crate::audit::{self, Trail};
 use crate::bus::{self, Service};
 use crate::config::{self, Config};
 use crate::lock::Lock;
@@ -39,18 +40,18 @@ pub fn run() -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;
-    let result = runtime.block_on(main());
+    let result = runtime.block_on(main(&data));
     // a module that hangs must not keep the process
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-async fn main() -> Result<(), String> {
+async fn main(data: &Path) -> Result<(), String> {
     // before anything else, so that no signal is lost
     let mut signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let worker = process::worker()?;
     let (service, connection, config) = tokio::select! {
-        begun = begin() => begun?,
+        begun = begin(data) => begun?,
         () = signals.stop() => {
             tracing::info!("stopped before it began");
             return Ok(());
@@ -63,21 +64,21 @@ async fn main() -> Result<(), String> {
 }
 
 /// Reads the configuration and takes the name.
-async fn begin() -> Result<(Arc<Service>, Connection, Arc<Config>), String> {
+async fn begin(data: &Path) -> Result<(Arc<Service>, Connection, Arc<Config>), String> {
     let spool = config::spool_dir().map_err(|e| e.to_string())?;
     let registry = Registry::new();
     let (config, environment) = load(registry.clone(), spool.clone()).await?;
-    let unlocker = Unlocker::new(
-        registry.clone(),
-        Handle::current(),
-        config.pinentry.program.clone(),
-    );
-    unlocker.idle.set_policy(&config.pin);
+    let trail = Trail::open(data)
+        .map_err(|e| format!("cannot use the audit trail in {}: {e}", data.display()))?;
+    let unlocker = Unlocker::new(registry.clone(), Handle::current(), Arc::new(trail));
+    unlocker.configure(&config);
     let service = Service::new(registry.clone(), unlocker, environment, spool);
     let connection = bus::serve(&service).await.map_err(unserved)?;
     tokio::spawn(bus::follow(service.clone(), connection.clone()));
     tokio::spawn(screen::follow(service.clone(), connection.clone()));
     tokio::spawn(bus::lock_idle(service.clone()));
+    tokio::spawn(bus::announce(service.clone()));
+    tokio::spawn(audit::keep_synced(service.unlocker.trail.clone()));
     notify(&[NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{BUS_NAME} is served");
     Ok((service, connection, config))
@@ -147,10 +148,9 @@ async fn load_anew(service: &Service) -> Result<(), String> {
     let (config, environment) = load(service.registry.clone(), service.spool.clone()).await?;
     service.set_environment(environment);
     service.registry.set_batch(config.pin.batch());
-    service.unlocker.idle.set_policy(&config.pin);
-    service
-        .unlocker
-        .set_pinentry(config.pinentry.program.clone());
+    service.unlocker.configure(&config);
+    // the objects show what the configuration allows
+    service.registry.refresh();
     Ok(())
 }
 
@@ -181,6 +181,7 @@ async fn stop(service: &Arc<Service>, connection: &Connection) {
     if tokio::time::timeout(MODULES_END, all).await.is_err() {
         tracing::warn!("a module did not end in time");
     }
+    service.unlocker.trail.end();
     tracing::info!("stopped");
 }
 

@@ -4,6 +4,7 @@
 //! One entry by a person is one C_Login at most. Unlocks of one token happen one after the other: who waited finds the token
 //! unlocked, and no second PIN is asked for. All of this blocks: it runs on a job's own thread.
 
+mod consent;
 mod entry;
 
 use std::cell::Cell;
@@ -18,12 +19,17 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
+use crate::audit::{Entry as Record, Kind, Trail};
 use crate::client::Caller;
+use crate::config::Config;
+use crate::consent::Consents;
 use crate::idle::{Idle, Use};
 use crate::job::{Job, State};
-use crate::operation::Attempt;
+use crate::operation::{Attempt, KeyUse};
+use crate::peer::Peer;
 use crate::registry::{OwnCertificate, Registry};
 
+use consent::Admitted;
 use entry::{Entry, What};
 
 /// Where the PIN comes from.
@@ -51,6 +57,8 @@ pub struct Request<'a> {
     pub pin: &'a Cell<Option<OwnedFd>>,
     /// told just before a person must act at the reader's keypad
     pub keypad: &'a dyn Fn(&TokenId),
+    /// the token whose PIN a person typed in this job, until a use of its keys was answered for by that
+    pub typed: &'a Cell<Option<TokenId>>,
 }
 
 /// Which PIN is set anew.
@@ -65,6 +73,8 @@ pub enum NewPin {
 /// Unlocks tokens, one person at a time for each.
 pub struct Unlocker {
     pub idle: Idle,
+    pub consents: Consents,
+    pub trail: Arc<Trail>,
     registry: Arc<Registry>,
     runtime: Handle,
     pinentry: Mutex<Option<PathBuf>>,
@@ -72,20 +82,25 @@ pub struct Unlocker {
 }
 
 impl Unlocker {
-    /// `pinentry` is the configured program. Needs a running tokio runtime.
-    pub fn new(registry: Arc<Registry>, runtime: Handle, pinentry: Option<PathBuf>) -> Self {
+    pub fn new(registry: Arc<Registry>, runtime: Handle, trail: Arc<Trail>) -> Self {
         Unlocker {
             idle: Idle::default(),
+            consents: Consents::default(),
+            trail,
             registry,
             runtime,
-            pinentry: Mutex::new(pinentry),
+            pinentry: Mutex::default(),
             gates: Mutex::default(),
         }
     }
 
-    /// The configuration was read again.
-    pub fn set_pinentry(&self, pinentry: Option<PathBuf>) {
-        *self.pinentry.lock().unwrap_or_else(PoisonError::into_inner) = pinentry;
+    /// The configuration was read.
+    pub fn configure(&self, config: &Config) {
+        let program = config.pinentry.program.clone();
+        *self.pinentry.lock().unwrap_or_else(PoisonError::into_inner) = program;
+        self.idle.set_policy(&config.pin);
+        self.consents.set_mode(config.consent.mode);
+        self.trail.set_max_kib(config.audit.max_kib);
     }
 
     /// Unlocks a token; does nothing when it is unlocked.
@@ -118,6 +133,9 @@ impl Unlocker {
             return Err(blocked(&info));
         }
         let attempt = self.entry(&module, &info, request, What::Unlock);
+        // whoever had consent before it was locked has none now
+        self.consents.forget_token(token);
+        let by_person = !matches!(source, Source::Descriptor(_));
         let result = match source {
             Source::Descriptor(fd) => attempt.by_descriptor(fd),
             Source::PinPad if !info.protected_auth_path => Err(Failure::new(
@@ -140,7 +158,19 @@ impl Unlocker {
         if result.is_ok() {
             self.idle.opened(token);
         }
-        self.told("unlock", &info, request, result)
+        let opened = result.is_ok();
+        let result = self.told(Kind::Unlock, &info, request, result);
+        if result.is_err() && opened {
+            // an unlocking of which there is no record
+            module.logout(token).map_err(token_failure)?;
+            self.idle.closed(token);
+            self.registry.refresh();
+        }
+        if result.is_ok() {
+            self.consents.give(&request.caller.peer, token);
+            request.typed.set(by_person.then(|| token.clone()));
+        }
+        result
     }
 
     /// Uses a key: without a PIN, then with one entry for each try, where the key wants that (CKA_ALWAYS_AUTHENTICATE). The token is
@@ -148,19 +178,36 @@ impl Unlocker {
     pub fn use_key(
         &self,
         own: &OwnCertificate,
+        kind: Kind,
         request: &Request<'_>,
         attempt: Attempt<'_>,
     ) -> Result<(), Failure> {
-        let first = self.counted(own, &mut || attempt(None))?;
-        if !wants_pin(&first) {
-            return first.map_err(token_failure);
+        let key_use = KeyUse {
+            kind,
+            purpose: request.purpose,
+        };
+        let standing = self.standing(own, key_use, request.caller);
+        let admitted = match standing {
+            Some(admitted) => admitted,
+            // its PIN will be typed for this very use: that is the question
+            None if self.will_ask_pin(own, request) => {
+                request.typed.set(None);
+                Admitted::by_pin(request, kind)
+            }
+            None => self.ask(own, kind, request)?,
+        };
+        if !admitted.waits_for_pin() {
+            let first = self.counted(own, &admitted, &mut || attempt(None))?;
+            if !wants_pin(&first) {
+                return first.map_err(token_failure);
+            }
         }
         let token = &own.token;
         let _gate = self.gate(token, request.job)?;
         let (module, info) = self.token(token)?;
-        if info.pin_kept {
+        if info.pin_kept && !admitted.waits_for_pin() {
             // the entry that we waited for serves this use too
-            let second = self.counted(own, &mut || attempt(None))?;
+            let second = self.counted(own, &admitted, &mut || attempt(None))?;
             if !wants_pin(&second) {
                 return second.map_err(token_failure);
             }
@@ -172,10 +219,12 @@ impl Unlocker {
             request,
             What::Key(&own.label),
             &mut |pin| {
-                self.counted(own, &mut || attempt(pin.take()))
+                self.counted(own, &admitted, &mut || attempt(pin.take()))
                     .and_then(|result| result.map_err(token_failure))
             },
-        )
+        )?;
+        self.consents.give(&request.caller.peer, token);
+        Ok(())
     }
 
     /// Has the PIN of an unlocked token kept for a key that wants it at every use, as far as the configuration allows.
@@ -242,16 +291,21 @@ impl Unlocker {
             let open = || self.unlock_in_turn(&own.token, Source::Any, request);
             entry.by_prompt(open, send)
         };
-        self.told("key-pin", info, request, result)
+        self.told(Kind::KeyPin, info, request, result)
     }
 
     /// A use of a key for a call that never asks anybody.
     pub fn use_key_silently(
         &self,
         own: &OwnCertificate,
+        key_use: KeyUse<'_>,
+        caller: &Caller,
         attempt: Attempt<'_>,
     ) -> Result<(), Failure> {
-        let result = self.counted(own, &mut || attempt(None))?;
+        let Some(admitted) = self.standing(own, key_use, caller) else {
+            return Err(self.refuse(own, key_use, caller));
+        };
+        let result = self.counted(own, &admitted, &mut || attempt(None))?;
         if wants_pin(&result) {
             return Err(no_key_pin(own));
         }
@@ -270,18 +324,35 @@ impl Unlocker {
         Ok(())
     }
 
-    /// One use of a key, counted; after the last that the configuration allows the token is locked.
+    /// Whether the PIN of a key that wants it at every use is to be typed for the next.
+    fn will_ask_pin(&self, own: &OwnCertificate, request: &Request<'_>) -> bool {
+        let pin = request.pin.take();
+        let comes = pin.is_some();
+        request.pin.set(pin);
+        request.interactive && !comes && self.check_key(own).is_err()
+    }
+
+    /// One use of a key, counted and recorded; after the last that the configuration allows the token is locked. A use of which there
+    /// is no record gives nothing.
     fn counted(
         &self,
         own: &OwnCertificate,
+        admitted: &Admitted<'_>,
         work: &mut dyn FnMut() -> privyseal_token::Result<()>,
     ) -> Result<privyseal_token::Result<()>, Failure> {
         self.lock_if_over(&own.token)?;
         let turn = self.idle.begin(&own.token)?;
         let result = work();
         self.idle.end(&own.token, result.is_ok());
+        if !wants_pin(&result) {
+            let told = result
+                .as_ref()
+                .map_err(|error| token_failure(error.clone()));
+            self.trail.record(admitted.entry(own, &told))?;
+        }
         if turn == Use::Last && result.is_ok() {
-            self.lock(&own.module, &own.token, "used as often as it may be")?;
+            let (module, info) = self.token(&own.token)?;
+            self.lock(&module, &info, None, "used as often as it may be")?;
         }
         Ok(result)
     }
@@ -290,15 +361,32 @@ impl Unlocker {
     pub fn lock_if_over(&self, token: &TokenId) -> Result<(), Failure> {
         if self.idle.is_over(token) {
             match self.registry.token(token) {
-                Some((module, info)) if info.unlocked => self.lock(&module, token, "not used")?,
+                Some((module, info)) if info.unlocked => {
+                    self.lock(&module, &info, None, "not used")?
+                }
                 _ => self.idle.closed(token),
             }
         }
         Ok(())
     }
 
-    fn lock(&self, module: &Module, token: &TokenId, why: &str) -> Result<(), Failure> {
-        module.logout(token).map_err(token_failure)?;
+    /// Locks a token for whoever asks, or by the daemon itself.
+    pub fn lock(
+        &self,
+        module: &Module,
+        info: &TokenInfo,
+        peer: Option<&Peer>,
+        why: &str,
+    ) -> Result<(), Failure> {
+        let token = &info.id;
+        let result = module.logout(token).map_err(token_failure);
+        self.consents.forget_token(token);
+        // locking a locked token is nothing to tell of
+        if info.unlocked || result.is_err() {
+            let record = Record::new(Kind::Lock, &result);
+            self.trail.note(record.by(peer, why).on(info));
+        }
+        result?;
         self.idle.closed(token);
         self.registry.refresh();
         tracing::info!(op = "lock", token = token.0, why, "locked");
@@ -362,7 +450,11 @@ impl Unlocker {
         if result.is_ok() {
             self.idle.closed(token);
         }
-        self.told("set-pin", &info, request, result)
+        let kind = match which {
+            NewPin::Change => Kind::ChangePin,
+            NewPin::Unblock => Kind::UnblockPin,
+        };
+        self.told(kind, &info, request, result)
     }
 
     fn entry<'a>(
@@ -372,24 +464,24 @@ impl Unlocker {
         request: &'a Request<'a>,
         what: What<'a>,
     ) -> Entry<'a> {
-        let pinentry = self
-            .pinentry
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
         Entry {
             module,
             info,
             request,
-            pinentry,
+            pinentry: self.pinentry(),
             what,
         }
+    }
+
+    fn pinentry(&self) -> Option<PathBuf> {
+        let program = self.pinentry.lock();
+        program.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Afterwards, also after a failure: it may have changed the PIN flags.
     fn told(
         &self,
-        op: &'static str,
+        kind: Kind,
         info: &TokenInfo,
         request: &Request<'_>,
         result: Result<(), Failure>,
@@ -397,13 +489,21 @@ impl Unlocker {
         request.job.set_state(State::Running);
         self.registry.refresh();
         tracing::info!(
-            op,
+            op = kind.name(),
             token = info.label,
             peer = request.caller.name,
             error = result.as_ref().err().map(|failure| failure.name.short()),
             "PIN"
         );
-        result
+        let record = Record::new(kind, &result);
+        let peer = Some(&*request.caller.peer);
+        let recorded = self.trail.record(record.by(peer, request.purpose).on(info));
+        match kind {
+            // can be taken back, or the use that it was for is
+            Kind::Unlock | Kind::KeyPin => result.and(recorded),
+            // a PIN that was set is set
+            _ => result,
+        }
     }
 
     fn token(&self, token: &TokenId) -> Result<(Arc<Module>, TokenInfo), Failure> {

@@ -39,7 +39,12 @@ pub fn decrypt(
     output: &mut dyn Write,
 ) -> Result<Dict, Failure> {
     let profile = env.reading(o)?;
-    let opener = key::TokenOpener::new(env.registry.certificates(), &env.people, access);
+    let opener = key::TokenOpener::new(
+        env.registry.certificates(),
+        &env.people,
+        access,
+        key::OPENING,
+    );
     let opened = privyseal_smime::decrypt_with(message, &opener, &profile, output)
         .map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;

@@ -11,14 +11,15 @@ use privyseal_smime::{
 use privyseal_token::{Hash, KeyPin, SignScheme, TokenId, UnwrapScheme};
 use zeroize::Zeroizing;
 
-use super::{Access, failure};
+use super::{Access, KeyUse, failure};
+use crate::audit::Kind;
 use crate::registry::OwnCertificate;
 
 /// The key of one certificate, unlocked by the caller.
 pub struct TokenSigner<'a> {
     own: &'a OwnCertificate,
     access: Access<'a>,
-    purpose: &'a str,
+    key_use: KeyUse<'a>,
 }
 
 impl Signer for TokenSigner<'_> {
@@ -52,17 +53,17 @@ impl Signer for TokenSigner<'_> {
 }
 
 impl<'a> TokenSigner<'a> {
-    pub fn new(own: &'a OwnCertificate, access: Access<'a>, purpose: &'a str) -> Self {
+    pub fn new(own: &'a OwnCertificate, access: Access<'a>, key_use: KeyUse<'a>) -> Self {
         TokenSigner {
             own,
             access,
-            purpose,
+            key_use,
         }
     }
 
     fn sign(&self, scheme: SignScheme, data: &[u8]) -> Result<Vec<u8>, KeyError> {
         let own = self.own;
-        use_key(self.access, own, self.purpose, |pin| {
+        use_key(self.access, own, self.key_use, |pin| {
             own.module
                 .sign_with(&own.token, &own.key, scheme, data, pin)
         })
@@ -73,12 +74,12 @@ impl<'a> TokenSigner<'a> {
 fn use_key<T>(
     access: Access<'_>,
     own: &OwnCertificate,
-    purpose: &str,
+    key_use: KeyUse<'_>,
     mut operation: impl FnMut(Option<KeyPin>) -> privyseal_token::Result<T>,
 ) -> Result<T, KeyError> {
     let mut made = None;
     access
-        .use_key(own, purpose, &mut |pin| {
+        .use_key(own, key_use, &mut |pin| {
             made = Some(operation(pin)?);
             Ok(())
         })
@@ -86,12 +87,16 @@ fn use_key<T>(
     made.ok_or_else(|| KeyError::new("TokenError", "the key was not used"))
 }
 
+/// What keys are mostly opened for.
+pub const OPENING: &str = "open an encrypted message";
+
 /// All keys of present tokens; a token is unlocked when the first of its keys is needed.
 pub struct TokenOpener<'a> {
     own: Arc<Vec<Arc<OwnCertificate>>>,
     /// other people's
     people: &'a [Certificate],
     access: Access<'a>,
+    purpose: &'a str,
     /// Tokens that were not unlocked, and why. A message may name many keys of ours: a person who said no, or typed a wrong PIN,
     /// is not asked again for the next one.
     refused: RefCell<Vec<(TokenId, KeyError)>>,
@@ -102,16 +107,18 @@ impl<'a> TokenOpener<'a> {
         own: Arc<Vec<Arc<OwnCertificate>>>,
         people: &'a [Certificate],
         access: Access<'a>,
+        purpose: &'a str,
     ) -> Self {
         TokenOpener {
             own,
             people,
             access,
+            purpose,
             refused: RefCell::default(),
         }
     }
 
-    fn key_of(&self, certificate: &Certificate) -> Result<&OwnCertificate, KeyError> {
+    fn key_of(&self, certificate: &Certificate, kind: Kind) -> Result<&OwnCertificate, KeyError> {
         let found = self
             .own
             .iter()
@@ -127,9 +134,16 @@ impl<'a> TokenOpener<'a> {
             return Err(error);
         }
         self.access
-            .unlock(own, PURPOSE)
+            .unlock(own, self.key_use(kind))
             .map_err(|failure| self.refuse(own, failure::to_key_error(failure)))?;
         Ok(own)
+    }
+
+    fn key_use(&self, kind: Kind) -> KeyUse<'a> {
+        KeyUse {
+            kind,
+            purpose: self.purpose,
+        }
     }
 
     fn refuse(&self, own: &OwnCertificate, error: KeyError) -> KeyError {
@@ -141,10 +155,11 @@ impl<'a> TokenOpener<'a> {
     fn use_key<T>(
         &self,
         own: &OwnCertificate,
+        kind: Kind,
         operation: impl FnMut(Option<KeyPin>) -> privyseal_token::Result<T>,
     ) -> Result<T, KeyError> {
-        use_key(self.access, own, PURPOSE, operation).map_err(|error| {
-            if is_about_a_pin(&error) {
+        use_key(self.access, own, self.key_use(kind), operation).map_err(|error| {
+            if is_about_a_person(&error) {
                 return self.refuse(own, error);
             }
             error
@@ -152,15 +167,14 @@ impl<'a> TokenOpener<'a> {
     }
 }
 
-const PURPOSE: &str = "open an encrypted message";
-
-/// No PIN was said, or not the right one.
-fn is_about_a_pin(error: &KeyError) -> bool {
+/// No PIN was said, or not the right one; or nobody agreed.
+fn is_about_a_person(error: &KeyError) -> bool {
     let name = ErrorName::parse(error.name);
     matches!(
         name,
         Some(
             ErrorName::Cancelled
+                | ErrorName::NotAuthorized
                 | ErrorName::PinRequired
                 | ErrorName::BadPin
                 | ErrorName::BadPinFewTriesLeft
@@ -192,7 +206,7 @@ impl KeyOpener for TokenOpener<'_> {
         encrypted_key: &[u8],
         expected_len: usize,
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let own = self.key_of(certificate)?;
+        let own = self.key_of(certificate, Kind::Unwrap)?;
         let scheme = match padding {
             RsaPadding::Pkcs1 => UnwrapScheme::RsaPkcs1,
             RsaPadding::Oaep {
@@ -205,7 +219,7 @@ impl KeyOpener for TokenOpener<'_> {
                 label: label.clone(),
             },
         };
-        self.use_key(own, |pin| {
+        self.use_key(own, Kind::Unwrap, |pin| {
             let scheme = scheme.clone();
             own.module.unwrap_key_with(
                 &own.token,
@@ -223,8 +237,8 @@ impl KeyOpener for TokenOpener<'_> {
         certificate: &Certificate,
         peer_point: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let own = self.key_of(certificate)?;
-        self.use_key(own, |pin| {
+        let own = self.key_of(certificate, Kind::Derive)?;
+        self.use_key(own, Kind::Derive, |pin| {
             own.module.ecdh_with(&own.token, &own.key, peer_point, pin)
         })
     }
@@ -234,8 +248,8 @@ impl KeyOpener for TokenOpener<'_> {
         certificate: &Certificate,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let own = self.key_of(certificate)?;
-        self.use_key(own, |pin| {
+        let own = self.key_of(certificate, Kind::Decapsulate)?;
+        self.use_key(own, Kind::Decapsulate, |pin| {
             own.module
                 .decapsulate(&own.token, &own.key, ciphertext, pin)
         })

@@ -22,8 +22,14 @@ pub fn open(
     content: Option<&mut dyn Input>,
     output: Option<&mut dyn Write>,
 ) -> Result<Dict, Failure> {
-    let keys = access
-        .map(|access| key::TokenOpener::new(env.registry.certificates(), &env.people, access));
+    let keys = access.map(|access| {
+        key::TokenOpener::new(
+            env.registry.certificates(),
+            &env.people,
+            access,
+            key::OPENING,
+        )
+    });
     let candidates = env.candidates(o);
     let profile = env.reading(o)?;
     let opener = Opener {

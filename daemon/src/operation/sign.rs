@@ -14,7 +14,8 @@ use privyseal_smime::{
 
 use super::options as parse;
 use super::results::Results;
-use super::{Access, Environment, Options, encrypt, failure, key, now, select};
+use super::{Access, Environment, KeyUse, Options, encrypt, failure, key, now, select};
+use crate::audit::Kind;
 use crate::registry::OwnCertificate;
 
 /// Certificates that travel with a signature besides the signer's.
@@ -59,7 +60,7 @@ pub fn sign_and_encrypt(
     let signing = options(env, o, &own, (form, Form::Smime), profile.clone())?;
     let encrypting = encrypt::options(env, o, profile)?;
     let certificates: Vec<Certificate> = recipients.iter().map(|r| r.certificate.clone()).collect();
-    access.unlock(&own, PURPOSE)?;
+    access.unlock(&own, USE)?;
     let mut encryptor =
         Encryptor::new(&mut *output, &certificates, &encrypting).map_err(failure::of_smime)?;
     let mut input = Start::of(input).map_err(failure::of_io)?;
@@ -71,7 +72,10 @@ pub fn sign_and_encrypt(
     Ok(encrypt::describe(results, &encrypted, &recipients, warnings).into_dict())
 }
 
-const PURPOSE: &str = "sign a message";
+const USE: KeyUse<'static> = KeyUse {
+    kind: Kind::Sign,
+    purpose: "sign a message",
+};
 
 /// How the signature is made, known to be possible and allowed.
 pub fn options(
@@ -154,12 +158,12 @@ fn make(
     output: &mut dyn Write,
 ) -> Result<SignResult, Failure> {
     // before the input is touched: a person may have to type
-    access.unlock(own, PURPOSE)?;
+    access.unlock(own, USE)?;
     privyseal_smime::sign(
         input,
         output,
         &own.certificate,
-        &key::TokenSigner::new(own, access, PURPOSE),
+        &key::TokenSigner::new(own, access, USE),
         options,
     )
     .map_err(failure::of_smime)

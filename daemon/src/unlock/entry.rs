@@ -241,7 +241,7 @@ impl Entry<'_> {
     }
 }
 
-fn unanswered(error: PinentryError) -> Failure {
+pub(super) fn unanswered(error: PinentryError) -> Failure {
     let name = match error {
         PinentryError::Cancelled => ErrorName::Cancelled,
         PinentryError::Timeout => ErrorName::Timeout,
@@ -251,7 +251,7 @@ fn unanswered(error: PinentryError) -> Failure {
 }
 
 /// A label or name from outside, fit for one line of a prompt: no control characters, no tricks with the writing direction.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .filter(|c| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
         .map(|c| if c.is_control() { ' ' } else { c })

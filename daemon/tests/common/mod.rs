@@ -99,7 +99,12 @@ impl World {
             "\n[pinentry]\nprogram = {:?}\n",
             program.display().to_string()
         );
-        Self::new(Some(&pinentry), None)
+        Self::with_token_and(&pinentry)
+    }
+
+    /// Likewise, with more in its configuration.
+    pub fn with_token_and(config: &str) -> Self {
+        Self::new(Some(config), None)
     }
 
     /// A daemon without any module that can have so many descriptors open.
