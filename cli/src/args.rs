@@ -7,8 +7,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cert, completions, compress, config, decompress, decrypt, doctor, encrypt, mail, man, receipt,
-    sign, status, token, verify,
+    audit, cert, completions, compress, config, decompress, decrypt, doctor, encrypt, mail, man,
+    receipt, sign, status, token, verify,
 };
 use crate::error::Result;
 use crate::inherited;
@@ -78,6 +78,7 @@ pub enum Command {
     Cert(cert::Args),
     Status(status::Args),
     Doctor(doctor::Args),
+    Audit(audit::Args),
     Config(config::Args),
     Completions(completions::Args),
     #[command(hide = true)]

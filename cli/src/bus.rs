@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use privyseal_proto::proxy::{CmsProxy, JobProxy, MailProxy, ManagerProxy, TokenProxy};
+use privyseal_proto::proxy::{AuditProxy, CmsProxy, JobProxy, MailProxy, ManagerProxy, TokenProxy};
 use privyseal_proto::{BUS_NAME, OBJECTS_PATH};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, Fd, OwnedObjectPath, Variant, connection, fdo};
@@ -54,6 +54,10 @@ impl Bus {
 
     pub async fn mail(&self) -> Result<MailProxy<'static>> {
         Ok(MailProxy::builder(&self.connection).build().await?)
+    }
+
+    pub async fn audit(&self) -> Result<AuditProxy<'static>> {
+        Ok(AuditProxy::builder(&self.connection).build().await?)
     }
 
     pub async fn token(&self, path: String) -> Result<TokenProxy<'static>> {

@@ -75,6 +75,7 @@ fn run(command: Command, ui: &Ui) -> Result<Exit> {
         Command::Cert(args) => wait_for(args.run(ui)),
         Command::Status(args) => wait_for(args.run(ui)),
         Command::Doctor(args) => wait_for(args.run(ui)),
+        Command::Audit(args) => wait_for(args.run(ui)),
     }
 }
 

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use privyseal_proto::limits::TEXT;
 use privyseal_proto::{Dict, Failure};
 use zbus::message::{Flags, Header};
 use zbus::{Fd, OwnedVariant};
 
+use crate::peer::Peer;
 use crate::pinentry::ClientContext;
 
 /// One caller, for one call.
@@ -20,6 +21,7 @@ pub struct Caller {
     /// the header allows a prompt
     pub allows_prompt: bool,
     pub context: Arc<Context>,
+    pub peer: Arc<Peer>,
 }
 
 /// What a connection told by SetContext.
@@ -31,10 +33,17 @@ pub struct Context {
     pub uid: u32,
 }
 
-/// The contexts of all connections that set one.
+/// All connections that have called: who they are, and what they told.
 #[derive(Default)]
 pub struct Clients {
-    contexts: Mutex<HashMap<String, Arc<Context>>>,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+#[derive(Clone, Default)]
+struct Known {
+    context: Arc<Context>,
+    /// from the bus, once it has answered
+    peer: Option<Arc<Peer>>,
 }
 
 impl Default for Context {
@@ -48,38 +57,46 @@ impl Default for Context {
 }
 
 impl Clients {
-    /// Asks nobody: all is in the header or was told before.
-    pub fn caller(&self, header: &Header<'_>) -> Result<Caller, Failure> {
+    /// Asks nobody: all is in the header or was told before. `None`: the bus has not yet said who it is.
+    pub fn caller(&self, header: &Header<'_>) -> Result<Option<Caller>, Failure> {
         let name = sender(header)?;
-        let contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        let context = contexts.get(name).cloned().unwrap_or_default();
-        Ok(Caller {
+        let Known { context, peer } = self.known().get(name).cloned().unwrap_or_default();
+        Ok(peer.map(|peer| Caller {
             name: name.to_owned(),
             allows_prompt: header
                 .primary()
                 .flags()
                 .contains(Flags::ALLOW_INTERACTIVE_AUTH),
             context,
-        })
+            peer,
+        }))
     }
 
-    /// A context of this connection is on its way, as soon as the bus has said who it is.
+    /// The bus is asked who this connection is. Before that: one that leaves meanwhile must not come back.
     pub fn expect(&self, name: &str) {
-        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        contexts.entry(name.to_owned()).or_default();
+        self.known().entry(name.to_owned()).or_default();
     }
 
     /// Sets what was expected; does nothing when the connection has left since.
-    pub fn set(&self, name: &str, context: Context) {
-        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = contexts.get_mut(name) {
-            *slot = Arc::new(context);
+    pub fn set_peer(&self, peer: Peer) {
+        if let Some(known) = self.known().get_mut(&peer.name) {
+            known.peer = Some(Arc::new(peer));
+        }
+    }
+
+    /// Likewise.
+    pub fn set_context(&self, name: &str, context: Context) {
+        if let Some(known) = self.known().get_mut(name) {
+            known.context = Arc::new(context);
         }
     }
 
     pub fn depart(&self, name: &str) {
-        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        contexts.remove(name);
+        self.known().remove(name);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,12 +204,17 @@ mod tests {
     #[test]
     fn a_context_that_comes_after_its_connection_left_is_not_kept() {
         let clients = Clients::default();
-        let kept = |name| clients.contexts.lock().unwrap().contains_key(name);
+        let kept = |name| clients.known().contains_key(name);
         clients.expect(":1.1");
         clients.expect(":1.2");
         clients.depart(":1.1");
         for name in [":1.1", ":1.2"] {
-            clients.set(name, Context::default());
+            clients.set_context(name, Context::default());
+            let name = name.to_owned();
+            clients.set_peer(Peer {
+                name,
+                ..Peer::default()
+            });
         }
         assert!(!kept(":1.1"));
         assert!(kept(":1.2"));
@@ -203,6 +225,7 @@ mod tests {
         let caller = |allows_prompt, interactive| Caller {
             name: ":1.1".into(),
             allows_prompt,
+            peer: Arc::default(),
             context: Arc::new(Context {
                 client: ClientContext {
                     interactive,

@@ -1,9 +1,11 @@
 //! `privyseald`: keeps mail keys in hardware and offers S/MIME on the session bus.
 
 mod agent;
+mod audit;
 mod bus;
 mod client;
 mod config;
+mod consent;
 mod credential;
 mod descriptor;
 mod idle;
@@ -11,6 +13,7 @@ mod job;
 mod lock;
 mod log;
 mod operation;
+mod peer;
 mod pinentry;
 mod process;
 mod registry;

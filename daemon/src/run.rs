@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zbus::Connection;
 
+use crate::audit::{self, Trail};
 use crate::bus::{self, Service};
 use crate::config::{self, Config};
 use crate::credential::Credentials;
@@ -68,18 +69,23 @@ async fn begin(data: &Path) -> Result<(Arc<Service>, Connection, Arc<Config>), S
     let spool = config::spool_dir().map_err(|e| e.to_string())?;
     let registry = Registry::new();
     let (config, environment) = load(registry.clone(), spool.clone()).await?;
+    let trail = Trail::open(data)
+        .map_err(|e| format!("cannot use the audit trail in {}: {e}", data.display()))?;
+    let credentials = Credentials::of_this_process(data);
     let unlocker = Unlocker::new(
         registry.clone(),
         Handle::current(),
-        config.pinentry.program.clone(),
-        Credentials::of_this_process(data),
+        Arc::new(trail),
+        credentials,
     );
-    unlocker.idle.set_policy(&config.pin);
+    unlocker.configure(&config);
     let service = Service::new(registry.clone(), unlocker, environment, spool);
     let connection = bus::serve(&service).await.map_err(unserved)?;
     tokio::spawn(bus::follow(service.clone(), connection.clone()));
     tokio::spawn(screen::follow(service.clone(), connection.clone()));
     tokio::spawn(bus::lock_idle(service.clone()));
+    tokio::spawn(bus::announce(service.clone()));
+    tokio::spawn(audit::keep_synced(service.unlocker.trail.clone()));
     notify(&[NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "{BUS_NAME} is served");
     Ok((service, connection, config))
@@ -149,10 +155,9 @@ async fn load_anew(service: &Service) -> Result<(), String> {
     let (config, environment) = load(service.registry.clone(), service.spool.clone()).await?;
     service.set_environment(environment);
     service.registry.set_batch(config.pin.batch());
-    service.unlocker.idle.set_policy(&config.pin);
-    service
-        .unlocker
-        .set_pinentry(config.pinentry.program.clone());
+    service.unlocker.configure(&config);
+    // the objects show what the configuration allows
+    service.registry.refresh();
     Ok(())
 }
 
@@ -184,6 +189,7 @@ async fn stop(service: &Arc<Service>, connection: &Connection) {
     if tokio::time::timeout(MODULES_END, all).await.is_err() {
         tracing::warn!("a module did not end in time");
     }
+    service.unlocker.trail.end();
     tracing::info!("stopped");
 }
 

@@ -30,7 +30,7 @@ pub async fn follow(service: Arc<Service>, session_bus: Connection) {
 }
 
 /// The signal Lock of a session of this user (org.freedesktop.login1(5)).
-async fn follow_logind(service: &Service) -> zbus::Result<()> {
+async fn follow_logind(service: &Arc<Service>) -> zbus::Result<()> {
     let bus = Connection::system().await?;
     let rule = MatchRule::builder()
         .msg_type(Type::Signal)
@@ -66,7 +66,7 @@ async fn user_of(bus: &Connection, session: OwnedObjectPath) -> zbus::Result<u32
 }
 
 /// The signal ActiveChanged(true) of org.freedesktop.ScreenSaver, org.gnome.ScreenSaver and their like.
-async fn follow_savers(service: &Service, bus: &Connection) -> zbus::Result<()> {
+async fn follow_savers(service: &Arc<Service>, bus: &Connection) -> zbus::Result<()> {
     let rule = MatchRule::builder()
         .msg_type(Type::Signal)
         .member("ActiveChanged")

@@ -4,6 +4,7 @@
 //! One entry by a person is one C_Login at most. Unlocks of one token happen one after the other: who waited finds the token
 //! unlocked, and no second PIN is asked for. All of this blocks: it runs on a job's own thread.
 
+mod consent;
 mod entry;
 mod prompt;
 
@@ -21,13 +22,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::agent::Agents;
+use crate::audit::{Entry as Record, Kind, Trail};
 use crate::client::Caller;
+use crate::config::Config;
+use crate::consent::Consents;
 use crate::credential::{self, Credentials, Stored};
 use crate::idle::{Idle, Use};
 use crate::job::{Job, State};
-use crate::operation::Attempt;
+use crate::operation::{Attempt, KeyUse};
+use crate::peer::Peer;
 use crate::registry::{OwnCertificate, Registry};
 
+use consent::Admitted;
 use entry::{Entry, What};
 use prompt::Asks;
 
@@ -60,6 +66,8 @@ pub struct Request<'a> {
     pub pin: &'a Cell<Option<OwnedFd>>,
     /// told just before a person must act at the reader's keypad
     pub keypad: &'a dyn Fn(&TokenId),
+    /// the token whose PIN a person typed in this job, until a use of its keys was answered for by that
+    pub typed: &'a Cell<Option<TokenId>>,
 }
 
 /// Which PIN is set anew.
@@ -76,6 +84,8 @@ pub struct Unlocker {
     pub idle: Idle,
     pub agents: Agents,
     pub credentials: Credentials,
+    pub consents: Consents,
+    pub trail: Arc<Trail>,
     registry: Arc<Registry>,
     runtime: Handle,
     pinentry: Mutex<Option<PathBuf>>,
@@ -83,27 +93,33 @@ pub struct Unlocker {
 }
 
 impl Unlocker {
-    /// `pinentry` is the configured program. Needs a running tokio runtime.
+    /// Needs a running tokio runtime.
     pub fn new(
         registry: Arc<Registry>,
         runtime: Handle,
-        pinentry: Option<PathBuf>,
+        trail: Arc<Trail>,
         credentials: Credentials,
     ) -> Self {
         Unlocker {
             idle: Idle::default(),
             agents: Agents::new(runtime.clone()),
             credentials,
+            consents: Consents::default(),
+            trail,
             registry,
             runtime,
-            pinentry: Mutex::new(pinentry),
+            pinentry: Mutex::default(),
             gates: Mutex::default(),
         }
     }
 
-    /// The configuration was read again.
-    pub fn set_pinentry(&self, pinentry: Option<PathBuf>) {
-        *self.pinentry.lock().unwrap_or_else(PoisonError::into_inner) = pinentry;
+    /// The configuration was read.
+    pub fn configure(&self, config: &Config) {
+        let program = config.pinentry.program.clone();
+        *self.pinentry.lock().unwrap_or_else(PoisonError::into_inner) = program;
+        self.idle.set_policy(&config.pin);
+        self.consents.set_mode(config.consent.mode);
+        self.trail.set_max_kib(config.audit.max_kib);
     }
 
     /// Unlocks a token; does nothing when it is unlocked.
@@ -135,17 +151,28 @@ impl Unlocker {
         if info.pin_locked {
             return Err(blocked(&info));
         }
-        let attempt = self.entry(&module, &info, request, What::Unlock, Asks::of(&source));
+        // whoever had consent before it was locked has none now
+        self.consents.forget_token(token);
         if let Source::Any = source
-            && let Some(stored) = self.by_credential(&module, &info)
+            && let Some(stored) =
+                self.by_credential(&module, &info, request.caller, request.purpose)
         {
-            let result = self.told("unlock", &info, request, stored);
-            if result.is_ok() || !request.interactive {
-                return result;
+            request.job.set_state(State::Running);
+            if stored.is_ok() || !request.interactive {
+                return stored;
             }
             // it may be asked for at a prompt, on the token as it is now
             return self.unlock_in_turn(token, source, request);
         }
+        let asks = self.asks(&source, request);
+        let attempt = self.entry(&module, &info, request, What::Unlock, asks);
+        // at our own prompt or the reader's, which say what for; not by a program's word
+        let by_person = match source {
+            Source::Descriptor(_) | Source::Agent => false,
+            Source::PinPad => true,
+            Source::Any if info.protected_auth_path => true,
+            Source::Any | Source::Pinentry => asks == Asks::Pinentry,
+        };
         let result = match source {
             Source::Descriptor(fd) => attempt.by_descriptor(fd),
             Source::PinPad if !info.protected_auth_path => Err(Failure::new(
@@ -163,26 +190,61 @@ impl Unlocker {
             }
         };
         if result.is_ok() {
-            self.idle.opened(token);
             self.credentials.opened(token);
         }
-        self.told("unlock", &info, request, result)
+        request.job.set_state(State::Running);
+        let result = self.opened(&module, &info, request.caller, request.purpose, result);
+        if result.is_ok() {
+            self.consents.give(&request.caller.peer, token);
+            request.typed.set(by_person.then(|| token.clone()));
+        }
+        result
+    }
+
+    /// An unlocking of which there is no record is taken back.
+    fn opened(
+        &self,
+        module: &Module,
+        info: &TokenInfo,
+        caller: &Caller,
+        purpose: &str,
+        result: Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let open = result.is_ok();
+        if open {
+            self.idle.opened(&info.id);
+        }
+        let result = self.recorded(Kind::Unlock, info, caller, purpose, result);
+        if result.is_err() && open {
+            module.logout(&info.id).map_err(token_failure)?;
+            self.idle.closed(&info.id);
+            self.registry.refresh();
+        }
+        result
     }
 
     /// `None`: there is none that may be tried. Only in turn.
-    fn by_credential(&self, module: &Module, info: &TokenInfo) -> Option<Result<(), Failure>> {
+    fn by_credential(
+        &self,
+        module: &Module,
+        info: &TokenInfo,
+        caller: &Caller,
+        purpose: &str,
+    ) -> Option<Result<(), Failure>> {
         let login = |pin| module.login(&info.id, Some(pin), false);
         let result = self
             .credentials
             .try_once(info, |pin| login(pin).map_err(token_failure))?;
-        if result.is_ok() {
-            self.idle.opened(&info.id);
-        }
-        Some(result)
+        Some(self.opened(module, info, caller, purpose, result))
     }
 
     /// For a call that asks nobody: by the stored credential, if there is one that may be tried.
-    pub fn unlock_silently(&self, token: &TokenId) -> Result<(), Failure> {
+    pub fn unlock_silently(
+        &self,
+        token: &TokenId,
+        caller: &Caller,
+        purpose: &str,
+    ) -> Result<(), Failure> {
         self.lock_if_over(token)?;
         let (module, info) = self.token(token)?;
         if is_open(&info) {
@@ -196,8 +258,8 @@ impl Unlocker {
         if is_open(&now) {
             return Ok(());
         }
-        let result = self.by_credential(&module, &now);
-        self.registry.refresh();
+        self.consents.forget_token(token);
+        let result = self.by_credential(&module, &now, caller, purpose);
         result.unwrap_or_else(|| {
             Err(Failure::new(
                 ErrorName::PinRequired,
@@ -222,29 +284,52 @@ impl Unlocker {
     pub fn use_key(
         &self,
         own: &OwnCertificate,
+        kind: Kind,
         request: &Request<'_>,
         attempt: Attempt<'_>,
     ) -> Result<(), Failure> {
-        let first = self.counted(own, &mut || attempt(None))?;
-        if !wants_pin(&first) {
-            return first.map_err(token_failure);
+        let key_use = KeyUse {
+            kind,
+            purpose: request.purpose,
+        };
+        let standing = self.standing(own, key_use, request.caller);
+        let admitted = match standing {
+            Some(admitted) => admitted,
+            // its PIN will be typed for this very use: that is the question
+            None if self.will_ask_pin(own, request) => {
+                request.typed.set(None);
+                Admitted::by_pin(request, kind)
+            }
+            None => self.ask(own, kind, request)?,
+        };
+        if !admitted.waits_for_pin() {
+            let first = self.counted(own, &admitted, &mut || attempt(None))?;
+            if !wants_pin(&first) {
+                return first.map_err(token_failure);
+            }
         }
         let token = &own.token;
         let _gate = self.gate(token, request.job)?;
         let (module, info) = self.token(token)?;
-        if info.pin_kept {
+        if info.pin_kept && !admitted.waits_for_pin() {
             // the entry that we waited for serves this use too
-            let second = self.counted(own, &mut || attempt(None))?;
+            let second = self.counted(own, &admitted, &mut || attempt(None))?;
             if !wants_pin(&second) {
                 return second.map_err(token_failure);
             }
         }
         let what = What::Key(&own.label);
-        let entry = self.entry(&module, &info, request, what, Asks::of(&Source::Any));
+        let asks = match admitted.waits_for_pin() {
+            true => Asks::Pinentry,
+            false => Asks::AgentFirst,
+        };
+        let entry = self.entry(&module, &info, request, what, asks);
         self.entries(own, &entry, &mut |pin| {
-            self.counted(own, &mut || attempt(pin.take()))
+            self.counted(own, &admitted, &mut || attempt(pin.take()))
                 .and_then(|result| result.map_err(token_failure))
-        })
+        })?;
+        self.consents.give(&request.caller.peer, token);
+        Ok(())
     }
 
     /// Has the PIN of an unlocked token kept for a key that wants it at every use, as far as the configuration allows.
@@ -292,7 +377,8 @@ impl Unlocker {
         let mut send = |pin, final_try| send(&mut Some(KeyPin { pin, final_try }));
         let result = if let Some(fd) = request.pin.take() {
             entry.read(fd).and_then(|pin| send(pin, false))
-        } else if let Some(stored) = self.credentials.try_once(info, |pin| send(pin, false))
+        } else if entry.asks == Asks::AgentFirst
+            && let Some(stored) = self.credentials.try_once(info, |pin| send(pin, false))
             && (stored.is_ok() || !request.interactive)
         {
             stored
@@ -307,16 +393,21 @@ impl Unlocker {
             let open = || self.unlock_in_turn(&own.token, Source::Any, request);
             entry.by_prompt(open, send)
         };
-        self.told("key-pin", info, request, result)
+        self.told(Kind::KeyPin, info, request, result)
     }
 
     /// A use of a key for a call that never asks anybody.
     pub fn use_key_silently(
         &self,
         own: &OwnCertificate,
+        key_use: KeyUse<'_>,
+        caller: &Caller,
         attempt: Attempt<'_>,
     ) -> Result<(), Failure> {
-        let first = self.counted(own, &mut || attempt(None))?;
+        let Some(admitted) = self.standing(own, key_use, caller) else {
+            return Err(self.refuse(own, key_use, caller));
+        };
+        let first = self.counted(own, &admitted, &mut || attempt(None))?;
         if !wants_pin(&first) {
             return first.map_err(token_failure);
         }
@@ -327,10 +418,13 @@ impl Unlocker {
                 pin,
                 final_try: false,
             });
-            self.counted(own, &mut || attempt(pin.take()))
+            self.counted(own, &admitted, &mut || attempt(pin.take()))
                 .and_then(|result| result.map_err(token_failure))
         });
-        stored.unwrap_or_else(|| Err(no_key_pin(own)))
+        match stored {
+            Some(result) => self.recorded(Kind::KeyPin, &info, caller, key_use.purpose, result),
+            None => Err(no_key_pin(own)),
+        }
     }
 
     /// Whether a key of an unlocked token would want a PIN that nobody will say.
@@ -348,18 +442,46 @@ impl Unlocker {
         Err(no_key_pin(own))
     }
 
-    /// One use of a key, counted; after the last that the configuration allows the token is locked.
+    /// Whether the PIN of a key that wants it at every use is to be typed for the next, at our own prompt.
+    fn will_ask_pin(&self, own: &OwnCertificate, request: &Request<'_>) -> bool {
+        let pin = request.pin.take();
+        let comes = pin.is_some();
+        request.pin.set(pin);
+        request.interactive
+            && !comes
+            && self.asks(&Source::Any, request) == Asks::Pinentry
+            && self.check_key(own).is_err()
+    }
+
+    /// An agent that comes later is not asked.
+    fn asks(&self, source: &Source, request: &Request<'_>) -> Asks {
+        match source {
+            Source::Any if self.agents.check(&request.caller.name).is_err() => Asks::Pinentry,
+            other => Asks::of(other),
+        }
+    }
+
+    /// One use of a key, counted and recorded; after the last that the configuration allows the token is locked. A use of which there
+    /// is no record gives nothing.
     fn counted(
         &self,
         own: &OwnCertificate,
+        admitted: &Admitted<'_>,
         work: &mut dyn FnMut() -> privyseal_token::Result<()>,
     ) -> Result<privyseal_token::Result<()>, Failure> {
         self.lock_if_over(&own.token)?;
         let turn = self.idle.begin(&own.token)?;
         let result = work();
         self.idle.end(&own.token, result.is_ok());
+        if !wants_pin(&result) {
+            let told = result
+                .as_ref()
+                .map_err(|error| token_failure(error.clone()));
+            self.trail.record(admitted.entry(own, &told))?;
+        }
         if turn == Use::Last && result.is_ok() {
-            self.lock(&own.module, &own.token, "used as often as it may be")?;
+            let (module, info) = self.token(&own.token)?;
+            self.lock(&module, &info, None, "used as often as it may be")?;
         }
         Ok(result)
     }
@@ -368,15 +490,32 @@ impl Unlocker {
     pub fn lock_if_over(&self, token: &TokenId) -> Result<(), Failure> {
         if self.idle.is_over(token) {
             match self.registry.token(token) {
-                Some((module, info)) if info.unlocked => self.lock(&module, token, "not used")?,
+                Some((module, info)) if info.unlocked => {
+                    self.lock(&module, &info, None, "not used")?
+                }
                 _ => self.idle.closed(token),
             }
         }
         Ok(())
     }
 
-    fn lock(&self, module: &Module, token: &TokenId, why: &str) -> Result<(), Failure> {
-        module.logout(token).map_err(token_failure)?;
+    /// Locks a token for whoever asks, or by the daemon itself.
+    pub fn lock(
+        &self,
+        module: &Module,
+        info: &TokenInfo,
+        peer: Option<&Peer>,
+        why: &str,
+    ) -> Result<(), Failure> {
+        let token = &info.id;
+        let result = module.logout(token).map_err(token_failure);
+        self.consents.forget_token(token);
+        // locking a locked token is nothing to tell of
+        if info.unlocked || result.is_err() {
+            let record = Record::new(Kind::Lock, &result);
+            self.trail.note(record.by(peer, why).on(info));
+        }
+        result?;
         self.idle.closed(token);
         self.registry.refresh();
         tracing::info!(op = "lock", token = token.0, why, "locked");
@@ -442,7 +581,11 @@ impl Unlocker {
             self.idle.closed(token);
             self.credentials.outdated(token);
         }
-        self.told("set-pin", &info, request, result)
+        let kind = match which {
+            NewPin::Change => Kind::ChangePin,
+            NewPin::Unblock => Kind::UnblockPin,
+        };
+        self.told(kind, &info, request, result)
     }
 
     fn entry<'a>(
@@ -453,40 +596,60 @@ impl Unlocker {
         what: What<'a>,
         asks: Asks,
     ) -> Entry<'a> {
-        let pinentry = self
-            .pinentry
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
         Entry {
             module,
             info,
             request,
             agents: &self.agents,
-            pinentry,
+            pinentry: self.pinentry(),
             what,
             asks,
         }
     }
 
+    fn pinentry(&self) -> Option<PathBuf> {
+        let program = self.pinentry.lock();
+        program.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Afterwards, also after a failure: it may have changed the PIN flags.
     fn told(
         &self,
-        op: &'static str,
+        kind: Kind,
         info: &TokenInfo,
         request: &Request<'_>,
         result: Result<(), Failure>,
     ) -> Result<(), Failure> {
         request.job.set_state(State::Running);
+        self.recorded(kind, info, request.caller, request.purpose, result)
+    }
+
+    fn recorded(
+        &self,
+        kind: Kind,
+        info: &TokenInfo,
+        caller: &Caller,
+        purpose: &str,
+        result: Result<(), Failure>,
+    ) -> Result<(), Failure> {
         self.registry.refresh();
         tracing::info!(
-            op,
+            op = kind.name(),
             token = info.label,
-            peer = request.caller.name,
+            peer = caller.name,
             error = result.as_ref().err().map(|failure| failure.name.short()),
             "PIN"
         );
-        result
+        let record = Record::new(kind, &result);
+        let recorded = self
+            .trail
+            .record(record.by(Some(&caller.peer), purpose).on(info));
+        match kind {
+            // can be taken back, or the use that it was for is
+            Kind::Unlock | Kind::KeyPin => result.and(recorded),
+            // a PIN that was set is set
+            _ => result,
+        }
     }
 
     fn token(&self, token: &TokenId) -> Result<(Arc<Module>, TokenInfo), Failure> {

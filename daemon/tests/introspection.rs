@@ -55,6 +55,7 @@ async fn the_root_object_and_a_job_are_as_checked_in() {
             "org.privyseal1.Cms",
             "org.privyseal1.Mail",
             "org.privyseal1.AgentManager",
+            "org.privyseal1.Audit",
         ],
     );
     let (input, _keep_open) = pipe();
@@ -99,4 +100,29 @@ async fn modules_tokens_and_certificates_are_as_checked_in() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 3, "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_operations_are_as_checked_in_where_they_are_allowed() {
+    let world = World::with_token_and("\n[key-interface]\nunwrap-key = true\n");
+    let client = world.connect().await;
+    let objects = world
+        .objects(&client, |objects| {
+            let keys = objects.values();
+            keys.filter(|o| o.contains_key("org.privyseal1.Key"))
+                .count()
+                >= 4
+        })
+        .await;
+    for (path, interfaces) in &objects {
+        let Some(certificate) = interfaces.get("org.privyseal1.Certificate") else {
+            continue;
+        };
+        let has_key = bool::try_from(&certificate["HasPrivateKey"]).unwrap();
+        let names: &[&str] = match has_key {
+            true => &["org.privyseal1.Certificate", "org.privyseal1.Key"],
+            false => &["org.privyseal1.Certificate"],
+        };
+        expect(&shown(&client, path.as_str()).await, names);
+    }
 }

@@ -24,7 +24,7 @@ pub const OBJECTS_PATH: &str = "/org/privyseal1/objects";
 pub const VERSION: u32 = 1;
 
 /// The interfaces as checked in: (name, XML of one `<interface>` element).
-pub const INTERFACES: [(&str, &str); 9] = [
+pub const INTERFACES: [(&str, &str); 11] = [
     (
         "org.privyseal1.Manager",
         include_str!("../xml/org.privyseal1.Manager.xml"),
@@ -42,12 +42,20 @@ pub const INTERFACES: [(&str, &str); 9] = [
         include_str!("../xml/org.privyseal1.Certificate.xml"),
     ),
     (
+        "org.privyseal1.Key",
+        include_str!("../xml/org.privyseal1.Key.xml"),
+    ),
+    (
         "org.privyseal1.Cms",
         include_str!("../xml/org.privyseal1.Cms.xml"),
     ),
     (
         "org.privyseal1.Mail",
         include_str!("../xml/org.privyseal1.Mail.xml"),
+    ),
+    (
+        "org.privyseal1.Audit",
+        include_str!("../xml/org.privyseal1.Audit.xml"),
     ),
     (
         "org.privyseal1.Job",

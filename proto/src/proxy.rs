@@ -170,6 +170,36 @@ pub trait Agent {
     fn release(&self) -> zbus::Result<()>;
 }
 
+/// Only where the configuration allows it.
+#[proxy(interface = "org.privyseal1.Key", default_service = "org.privyseal1")]
+pub trait Key {
+    fn sign_digest(
+        &self,
+        digest_alg: &str,
+        digest: &Bytes,
+        scheme: &str,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    fn unwrap_key(
+        &self,
+        scheme: &str,
+        wrapped: &Bytes,
+        expected_length: u32,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+}
+
+#[proxy(
+    interface = "org.privyseal1.Audit",
+    default_service = "org.privyseal1",
+    default_path = "/org/privyseal1"
+)]
+pub trait Audit {
+    /// Newest records that fit the options, oldest first.
+    fn list(&self, options: Options<'_>) -> zbus::Result<Vec<Dict>>;
+    fn verify(&self) -> zbus::Result<Dict>;
+}
+
 #[proxy(interface = "org.privyseal1.Job", default_service = "org.privyseal1")]
 pub trait Job {
     fn cancel(&self) -> zbus::Result<()>;

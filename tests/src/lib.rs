@@ -16,6 +16,7 @@ pub mod der;
 pub mod interop;
 pub mod kryoptic;
 pub mod memory;
+pub mod program;
 pub mod table;
 mod world;
 

@@ -141,6 +141,8 @@ fn a_pin_is_in_no_log_no_message_no_file_no_argument() {
             "mail.txt",
             "-r",
             "alice@example.org",
+            // to nobody's key that wants its PIN at every use
+            "--no-self",
             "-o",
             "secret",
         ])

@@ -1,5 +1,6 @@
 //! The commands, one module each. A command has its arguments and `run`.
 
+pub mod audit;
 pub mod cert;
 pub mod completions;
 pub mod compress;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
-use privyseal_proto::{BUS_NAME, OBJECTS_PATH, ROOT_PATH};
-use serde_json::json;
+use privyseal_proto::{BUS_NAME, Dict, OBJECTS_PATH, ROOT_PATH};
+use serde_json::{Value, json};
 use zbus::message::Type;
 use zbus::names::BusName;
 use zbus::{MatchRule, Message, MessageStream, fdo};
@@ -13,7 +13,7 @@ use super::token::state_paint;
 use crate::bus::Bus;
 use crate::error::{CommandError, Kind, Result};
 use crate::exit::Exit;
-use crate::json::document;
+use crate::json::{document, value_of};
 use crate::objects::Token;
 use crate::signals::Signals;
 use crate::ui::{Ui, clean};
@@ -87,7 +87,7 @@ async fn handle(
     let object = match header.member().map(|member| member.as_str()) {
         Some("TokenAdded") => {
             let body = message.body();
-            let (object, _): (zbus::ObjectPath<'_>, privyseal_proto::Dict) = body.deserialize()?;
+            let (object, _): (zbus::ObjectPath<'_>, Dict) = body.deserialize()?;
             object.as_str().to_owned()
         }
         Some("TokenRemoved") => {
@@ -97,6 +97,13 @@ async fn handle(
                 Some(token) => report(ui, "removed", &token),
                 None => Ok(true),
             };
+        }
+        Some("KeyUsed") => {
+            let body = message.body();
+            let (certificate, kind, details): (zbus::ObjectPath<'_>, &str, Dict) =
+                body.deserialize()?;
+            let token = known.get(&path);
+            return used(ui, token, certificate.as_str(), kind, &details);
         }
         Some("PropertiesChanged")
             if path.starts_with(OBJECTS_PATH) && known.contains_key(&path) =>
@@ -129,6 +136,43 @@ fn report(ui: &Ui, event: &str, token: &Token) -> Result<bool> {
         state,
         clean(token.name()),
         clean(&token.id)
+    );
+    ui.stream(&value, &text)
+}
+
+/// A key was used. A token that came at this moment may not be known yet.
+fn used(
+    ui: &Ui,
+    token: Option<&Token>,
+    certificate: &str,
+    kind: &str,
+    details: &Dict,
+) -> Result<bool> {
+    let detail = |key: &str| {
+        details
+            .get(key)
+            .map_or(Value::Null, |value| value_of(value))
+    };
+    let sha256 = certificate.rsplit('/').next().unwrap_or_default();
+    let mut value = document(vec![
+        ("event", json!("used")),
+        ("kind", json!(kind)),
+        ("certificate", json!(format!("sha256:{sha256}"))),
+        ("token", token.map_or(Value::Null, Token::json)),
+    ]);
+    if let Value::Object(fields) = &mut value {
+        for name in ["result", "purpose", "peer", "pid", "program", "sandbox"] {
+            fields.insert(name.into(), detail(name));
+        }
+    }
+    let word = |name: &str| clean(detail(name).as_str().unwrap_or_default());
+    let text = format!(
+        "{:<8} {}  {}  {}  {}\n",
+        "used",
+        kind,
+        clean(token.map_or("", Token::name)),
+        word("result"),
+        word("program"),
     );
     ui.stream(&value, &text)
 }

@@ -14,13 +14,10 @@ use serde_bytes::ByteBuf;
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, OwnedVariant, Variant, interface};
 
+use super::access::{ForCall, ForJob};
 use super::{Service, at_once, blocking, ending, job};
-use crate::client::Caller;
 use crate::descriptor::{self, Control, Files};
-use crate::job::Job;
-use crate::operation::{Access, Attempt, Call, Environment, KeyAccess, Options, compress};
-use crate::registry::OwnCertificate;
-use crate::unlock::{Request, Source};
+use crate::operation::{Access, Call, Environment, Options, compress};
 
 pub struct Cms {
     service: Arc<Service>,
@@ -438,7 +435,7 @@ impl Cms {
     where
         F: FnOnce(Work<'_>) -> Result<Dict, Failure> + Send + 'static,
     {
-        let caller = self.service.clients.caller(header)?;
+        let caller = self.service.caller(header).await?;
         let handle_token = match options.get("handle_token") {
             Some(value) => Some(crate::client::text("handle_token", value)?),
             None => None,
@@ -476,6 +473,7 @@ impl Cms {
                 job,
                 pin_was_given: pin.is_some(),
                 pin: Cell::new(pin),
+                typed: Cell::new(None),
             };
             let result = work(Work {
                 environment: &environment,
@@ -508,7 +506,7 @@ impl Cms {
             ));
         }
         let begun = Instant::now();
-        let caller = self.service.clients.caller(header)?;
+        let caller = self.service.caller(header).await?;
         let _turn = self.service.turns.take(&caller.name).await?;
         // before it takes a place that others wait for
         let options = match options.values().any(brings_files) {
@@ -538,7 +536,10 @@ impl Cms {
                 Work {
                     environment: &environment,
                     options: &options,
-                    access: &ForCall(&self.service),
+                    access: &ForCall {
+                        service: &self.service,
+                        caller: &caller,
+                    },
                 },
             )?;
             Ok((ByteBuf::from(output), results))
@@ -552,83 +553,6 @@ impl Cms {
             "answered"
         );
         answer
-    }
-}
-
-/// For jobs: asks a person where the call allows it.
-struct ForJob<'a> {
-    service: &'a Arc<Service>,
-    caller: &'a Caller,
-    interactive: bool,
-    job: &'a Arc<Job>,
-    /// of a key that wants it at every use
-    pin: Cell<Option<OwnedFd>>,
-    pin_was_given: bool,
-}
-
-impl ForJob<'_> {
-    fn ask<T>(&self, purpose: &str, work: impl FnOnce(&Request<'_>) -> T) -> T {
-        work(&Request {
-            caller: self.caller,
-            job: self.job,
-            interactive: self.interactive,
-            purpose,
-            pin: &self.pin,
-            keypad: &|token| super::token::keypad(self.service, token),
-        })
-    }
-}
-
-impl KeyAccess for ForJob<'_> {
-    fn unlock(&self, own: &OwnCertificate, purpose: &str) -> Result<(), Failure> {
-        tracing::debug!(
-            op = self.job.kind,
-            peer = self.caller.name,
-            token = own.token_label,
-            "a key is needed"
-        );
-        let unlocker = &self.service.unlocker;
-        self.ask(purpose, |request| {
-            unlocker.unlock(&own.token, Source::Any, request)
-        })?;
-        if self.interactive || self.pin_was_given {
-            return Ok(());
-        }
-        unlocker.check_key(own)
-    }
-
-    fn use_key(
-        &self,
-        own: &OwnCertificate,
-        purpose: &str,
-        attempt: Attempt<'_>,
-    ) -> Result<(), Failure> {
-        let unlocker = &self.service.unlocker;
-        self.ask(purpose, |request| unlocker.use_key(own, request, attempt))
-    }
-}
-
-/// For calls that never ask.
-struct ForCall<'a>(&'a Service);
-
-impl KeyAccess for ForCall<'_> {
-    fn unlock(&self, own: &OwnCertificate, _: &str) -> Result<(), Failure> {
-        let unlocker = &self.0.unlocker;
-        match self.0.registry.usable(&own.token) {
-            Some(true) if !unlocker.idle.is_over(&own.token) => unlocker.check_key(own),
-            Some(_) => {
-                unlocker.unlock_silently(&own.token)?;
-                unlocker.check_key(own)
-            }
-            None => Err(Failure::new(
-                ErrorName::TokenRemoved,
-                format!("the token {:?} was removed", own.token_label),
-            )),
-        }
-    }
-
-    fn use_key(&self, own: &OwnCertificate, _: &str, attempt: Attempt<'_>) -> Result<(), Failure> {
-        self.0.unlocker.use_key_silently(own, attempt)
     }
 }
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use privyseal_proto::{Dict, Failure, VERSION, token_path};
 use zbus::message::Header;
-use zbus::names::BusName;
 use zbus::object_server::SignalEmitter;
-use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, fdo, interface};
+use zbus::{ObjectPath, OwnedObjectPath, Variant, interface};
 
 use super::Service;
 use crate::client::{self, sender};
@@ -29,25 +28,16 @@ impl Manager {
         &self,
         context: Dict,
         #[zbus(header)] header: Header<'_>,
-        #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Failure> {
         let name = sender(&header)?;
-        // before the bus is asked: a connection that leaves meanwhile must not come back
-        self.service.clients.expect(name);
-        let uid = match uid_of(connection, name).await {
-            Ok(uid) => uid,
-            Err(error) => {
-                self.service.clients.depart(name);
-                return Err(Failure::invalid(format!("who is {name}? {error}")));
-            }
-        };
+        let uid = self.service.caller(&header).await?.peer.uid;
         let context = client::context(context, uid)?;
         tracing::debug!(
             op = "set-context",
             peer = name,
             application = context.client.application
         );
-        self.service.clients.set(name, context);
+        self.service.clients.set_context(name, context);
         Ok(())
     }
 
@@ -58,15 +48,22 @@ impl Manager {
         let registry = self.service.registry.clone();
         let result = self
             .service
-            .chore(move || each(registry.modules().iter(), |module| module.rescan()))
+            .chore(move || {
+                each(registry.modules().iter(), |module| {
+                    module.rescan().map_err(token_failure)
+                })
+            })
             .await;
         self.service.settle().await;
         result
     }
 
     async fn lock_all(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Failure> {
-        tracing::info!(op = "lock-all", peer = sender(&header)?);
-        self.service.log_out_everywhere().await
+        let caller = self.service.caller(&header).await?;
+        tracing::info!(op = "lock-all", peer = caller.name);
+        self.service
+            .log_out_everywhere(Some(caller.peer), "asked to")
+            .await
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -91,6 +88,7 @@ impl Manager {
             "open",
             "receipts",
             "agents",
+            "audit",
         ]
         .map(str::to_owned)
         .to_vec()
@@ -128,19 +126,14 @@ impl Manager {
 /// Does it to all, and gives the first failure.
 pub(super) fn each<T>(
     all: impl Iterator<Item = T>,
-    work: impl Fn(T) -> privyseal_token::Result<()>,
+    work: impl Fn(T) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut result = Ok(());
     for one in all {
         if let Err(error) = work(one) {
             tracing::info!(%error, "a module or token did not do as it was asked");
-            result = result.and(Err(token_failure(error)));
+            result = result.and(Err(error));
         }
     }
     result
-}
-
-async fn uid_of(connection: &Connection, name: &str) -> fdo::Result<u32> {
-    let bus = fdo::DBusProxy::new(connection).await?;
-    bus.get_connection_unix_user(BusName::try_from(name)?).await
 }

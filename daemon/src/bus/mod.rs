@@ -10,26 +10,33 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use zbus::Connection;
 use zbus::export::ordered_stream::OrderedStreamExt;
-use zbus::fdo::{DBusProxy, ObjectManager, RequestNameFlags};
+use zbus::fdo::{ConnectionCredentials, DBusProxy, ObjectManager, RequestNameFlags};
+use zbus::message::Header;
+use zbus::names::BusName;
 
-use crate::client::{Caller, Clients};
+use crate::client::{Caller, Clients, sender};
 use crate::job::{Job, Jobs};
 use crate::operation::Environment;
-use crate::registry::Registry;
+use crate::peer::Peer;
+use crate::registry::{Registry, TokenState};
 use crate::throttle::Throttle;
 use crate::turns::Turns;
 use crate::unlock::Unlocker;
 
+mod access;
 mod agent_manager;
+mod audit;
 mod certificate;
 mod cms;
 mod job;
+mod key;
 mod mail;
 mod manager;
 mod module;
 mod objects;
 mod token;
 
+pub use audit::announce;
 pub use objects::follow;
 
 /// `…Bytes` calls that are at work at one time; the others wait their turn.
@@ -142,9 +149,13 @@ impl Service {
         if let Err(failure) = result
             && failure.name == ErrorName::DecryptionFailed
         {
-            self.throttle
-                .failed(&caller.name, caller.context.uid, Instant::now());
+            self.count_attempt(caller);
         }
+    }
+
+    fn count_attempt(&self, caller: &Caller) {
+        self.throttle
+            .failed(&caller.name, caller.context.uid, Instant::now());
     }
 
     /// For a job's thread: waits, unless the job is cancelled.
@@ -165,17 +176,55 @@ impl Service {
         !self.registry.is_loaded() || *self.shown.borrow() < self.registry.snapshot().generation
     }
 
+    /// Who calls. Asks the bus about a connection that calls for the first time, and nobody afterwards.
+    async fn caller(&self, header: &Header<'_>) -> Result<Caller, Failure> {
+        if let Some(caller) = self.clients.caller(header)? {
+            return Ok(caller);
+        }
+        let name = sender(header)?;
+        self.clients.expect(name);
+        let told = match self.connection.get() {
+            Some(connection) => credentials(connection, name).await,
+            None => return Err(ending()),
+        };
+        let own_uid = rustix::process::geteuid().as_raw();
+        match told {
+            Ok(told) => self.clients.set_peer(Peer::of(name, &told, own_uid)),
+            Err(error) => {
+                self.clients.depart(name);
+                return Err(Failure::invalid(format!("who is {name}? {error}")));
+            }
+        }
+        let caller = self.clients.caller(header)?;
+        caller.ok_or_else(|| Failure::new(ErrorName::Cancelled, "the connection is ending"))
+    }
+
+    fn lock_token(
+        &self,
+        token: &TokenState,
+        peer: Option<&Peer>,
+        why: &str,
+    ) -> Result<(), Failure> {
+        self.unlocker.lock(&token.module, &token.info, peer, why)
+    }
+
     /// Locks all tokens.
-    async fn log_out_everywhere(&self) -> Result<(), Failure> {
-        let registry = self.registry.clone();
+    async fn log_out_everywhere(
+        self: &Arc<Self>,
+        peer: Option<Arc<Peer>>,
+        why: &'static str,
+    ) -> Result<(), Failure> {
+        let service = self.clone();
         let result = self
             .chore(move || {
-                let snapshot = registry.snapshot();
+                let snapshot = service.registry.snapshot();
                 let tokens = snapshot
                     .tokens
                     .iter()
                     .filter(|token| token.info.initialized);
-                manager::each(tokens, |token| token.module.logout(&token.info.id))
+                manager::each(tokens, |token| {
+                    service.lock_token(token, peer.as_deref(), why)
+                })
             })
             .await;
         self.settle().await;
@@ -183,8 +232,8 @@ impl Service {
     }
 
     /// The same, because something has happened.
-    pub async fn lock_all(&self, why: &str) {
-        match self.log_out_everywhere().await {
+    pub async fn lock_all(self: &Arc<Self>, why: &'static str) {
+        match self.log_out_everywhere(None, why).await {
             Ok(()) => tracing::info!(op = "lock-all", why, "all tokens are locked"),
             Err(failure) => {
                 tracing::warn!(
@@ -244,6 +293,7 @@ pub async fn serve(service: &Arc<Service>) -> zbus::Result<Connection> {
         .serve_at(ROOT_PATH, cms::Cms::new(service.clone()))
         .serve_at(ROOT_PATH, mail::Mail::new(service.clone()))
         .serve_at(ROOT_PATH, agent_manager::AgentManager::new(service.clone()))
+        .serve_at(ROOT_PATH, audit::Audit::new(service.clone()))
         .serve_at(OBJECTS_PATH, ObjectManager)
         .build()
         .await?;
@@ -260,6 +310,7 @@ pub async fn serve(service: &Arc<Service>) -> zbus::Result<Connection> {
             {
                 watcher.clients.depart(args.name());
                 watcher.unlocker.agents.depart(args.name());
+                watcher.unlocker.consents.forget_connection(args.name());
                 job::depart(&watcher, args.name()).await;
             }
         }
@@ -294,6 +345,15 @@ fn at_once<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
             Err(Failure::new(ErrorName::Failed, "internal error"))
         }
     })
+}
+
+async fn credentials(
+    connection: &Connection,
+    name: &str,
+) -> zbus::fdo::Result<ConnectionCredentials> {
+    let bus = DBusProxy::new(connection).await?;
+    bus.get_connection_credentials(BusName::try_from(name)?)
+        .await
 }
 
 fn ending() -> Failure {

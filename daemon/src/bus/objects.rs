@@ -10,6 +10,7 @@ use zbus::object_server::{Interface, SignalEmitter};
 use zbus::{Connection, OwnedObjectPath, Variant};
 
 use super::certificate::CertificateObject;
+use super::key::KeyObject;
 use super::manager::Manager;
 use super::module::ModuleObject;
 use super::token::{self, TokenObject, TokenView};
@@ -57,6 +58,7 @@ pub async fn follow(service: Arc<Service>, connection: Connection) {
         modules: Vec::new(),
         tokens: BTreeMap::new(),
         certificates: BTreeMap::new(),
+        keys: HashSet::new(),
         blanks: HashSet::new(),
     };
     while generations.changed().await.is_ok() {
@@ -76,6 +78,8 @@ struct Keeper {
     tokens: BTreeMap<TokenId, TokenObject>,
     /// by SHA-256, hex: a certificate on two tokens is shown with the first
     certificates: BTreeMap<String, CertificateObject>,
+    /// those of them that have `Key` as well
+    keys: HashSet<String>,
     /// uninitialised tokens that TokenAdded told of: SoftHSM always has one, which may come and go with its worker
     blanks: HashSet<TokenId>,
 }
@@ -231,10 +235,16 @@ impl Keeper {
                     service: self.service.clone(),
                 };
                 self.add(&path, object.clone()).await;
+                self.show_key(&sha256, &object.state).await;
                 self.certificates.insert(sha256, object);
                 continue;
             };
             let before = object.state.set(own.clone());
+            let state = object.state.clone();
+            self.show_key(&sha256, &state).await;
+            let Some(object) = self.certificates.get(&sha256) else {
+                continue;
+            };
             let Ok(emitter) = SignalEmitter::new(&self.connection, &path) else {
                 continue;
             };
@@ -256,12 +266,37 @@ impl Keeper {
         }
     }
 
+    /// Raw operations, where the configuration allows any and there is a key.
+    async fn show_key(&mut self, sha256: &str, state: &Arc<Shown<OwnCertificate>>) {
+        let allowed = self.service.environment().config.key_interface;
+        let wanted = allowed.is_there() && state.get().has_private_key;
+        let path = certificate_path(sha256);
+        match (wanted, self.keys.contains(sha256)) {
+            (true, false) => {
+                let object = KeyObject {
+                    state: state.clone(),
+                    service: self.service.clone(),
+                };
+                self.add(&path, object).await;
+                self.keys.insert(sha256.to_owned());
+            }
+            (false, true) => {
+                self.keys.remove(sha256);
+                self.remove::<KeyObject>(&path).await;
+            }
+            _ => {}
+        }
+    }
+
     async fn remove_certificates(&mut self, present: &BTreeMap<String, Arc<OwnCertificate>>) {
         let gone: Vec<String> = missing(&self.certificates, present);
         for sha256 in gone {
+            let path = certificate_path(&sha256);
             self.certificates.remove(&sha256);
-            self.remove::<CertificateObject>(&certificate_path(&sha256))
-                .await;
+            self.remove::<CertificateObject>(&path).await;
+            if self.keys.remove(&sha256) {
+                self.remove::<KeyObject>(&path).await;
+            }
         }
     }
 
@@ -274,6 +309,7 @@ impl Keeper {
         for id in missing(&self.tokens, present) {
             let path = token_path(&id.0);
             self.tokens.remove(&id);
+            self.service.unlocker.consents.forget_token(&id);
             self.remove::<TokenObject>(&path).await;
             if !self.blanks.contains(&id) {
                 told.push(path);

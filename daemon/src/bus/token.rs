@@ -9,13 +9,13 @@ use privyseal_proto::{Dict, ErrorName, Failure, certificate_path, module_path, t
 use privyseal_token::{TokenId, TokenInfo};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
-use zbus::{OwnedObjectPath, Variant, interface};
+use zbus::{ObjectPath, OwnedObjectPath, Variant, interface};
 
 use super::objects::Shown;
 use super::{Service, job, unsent};
-use crate::client::{self, sender};
+use crate::client;
 use crate::registry::{OwnCertificate, TokenState};
-use crate::unlock::{NewPin, Request, Source, token_failure, tries_left};
+use crate::unlock::{NewPin, Request, Source, tries_left};
 
 /// A token and the certificates on it.
 pub struct TokenView {
@@ -37,7 +37,7 @@ impl TokenObject {
         options: Dict,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Failure> {
-        let caller = self.service.clients.caller(&header)?;
+        let caller = self.service.caller(&header).await?;
         let options = UnlockOptions::parse(options)?;
         if let Source::Agent = options.source {
             self.service.unlocker.agents.check(&caller.name)?;
@@ -65,6 +65,7 @@ impl TokenObject {
                 purpose: "unlock the token",
                 pin: &Cell::new(None),
                 keypad: &|token| keypad(&service, token),
+                typed: &Cell::new(None),
             };
             match key {
                 // of a locked token: the PIN that unlocks it is the one to be kept
@@ -99,16 +100,14 @@ impl TokenObject {
     }
 
     async fn lock(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Failure> {
+        let caller = self.service.caller(&header).await?;
         let token = self.state.get().token.clone();
-        tracing::info!(
-            op = "lock",
-            peer = sender(&header)?,
-            token = token.info.label
-        );
-        let result = self
-            .service
-            .chore(move || token.module.logout(&token.info.id).map_err(token_failure))
-            .await;
+        let service = self.service.clone();
+        let work = move || {
+            let peer = Some(&*caller.peer);
+            service.lock_token(&token, peer, "asked to")
+        };
+        let result = self.service.chore(work).await;
         self.service.settle().await;
         result
     }
@@ -225,6 +224,14 @@ impl TokenObject {
     }
 
     #[zbus(signal)]
+    pub async fn key_used(
+        emitter: &SignalEmitter<'_>,
+        certificate: ObjectPath<'_>,
+        kind: &str,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
     async fn user_action_needed(
         emitter: &SignalEmitter<'_>,
         kind: &str,
@@ -240,7 +247,7 @@ impl TokenObject {
         options: Dict,
         header: &Header<'_>,
     ) -> Result<OwnedObjectPath, Failure> {
-        let caller = self.service.clients.caller(header)?;
+        let caller = self.service.caller(header).await?;
         let options = NewPinOptions::parse(options)?;
         let info = self.state.get().token.info.clone();
         let (description, purpose) = match which {
@@ -262,6 +269,7 @@ impl TokenObject {
                 purpose,
                 pin: &Cell::new(None),
                 keypad: &|token| keypad(&service, token),
+                typed: &Cell::new(None),
             };
             let set = service
                 .unlocker

@@ -9,7 +9,7 @@ use privyseal_pki::Anchors;
 use privyseal_smime::{Cipher, DigestAlgorithm, Profile};
 
 use super::file::{Places, Presence, merge, parse, read};
-use super::{Config, UnknownLabels, profiles};
+use super::{Config, UnknownLabels, policy, profiles};
 use crate::pinentry;
 
 /// Reads the configuration (or only `file`) and looks at what it points to. The text is for people: which files were read, what
@@ -41,6 +41,7 @@ pub(super) fn report(places: &Places) -> Result<String, String> {
             Err(error) => report.problems.push(described(&error)),
         }
     }
+    report.policies(&places.policy, &mut config);
     report.modules(&config);
     report.certificates("trust anchors", &config.trust.anchors);
     report.certificates("intermediates", &config.pki.intermediates);
@@ -50,6 +51,7 @@ pub(super) fn report(places: &Places) -> Result<String, String> {
     report.labels(&config);
     report.pinentry(&config);
     report.lines.extend(config.pin.describe());
+    report.keys(&config);
     if config.trust.anchors.is_empty() {
         report.lines.push(
             "note: no trust anchor is configured ([trust] anchors): no signature will be called good".into(),
@@ -78,6 +80,39 @@ impl Report {
             ));
         }
         parse(path, &text, home).map(Some)
+    }
+
+    fn policies(&mut self, folder: &Path, config: &mut Config) {
+        let files = policy::files(folder).unwrap_or_else(|error| {
+            self.problems.push(described(&error));
+            Vec::new()
+        });
+        let mut rules = Vec::new();
+        for path in files {
+            self.lines
+                .push(format!("{}: the administrator's rules", path.display()));
+            match policy::load(&path) {
+                Ok(rule) => rules.push(rule),
+                Err(error) => self.problems.push(described(&error)),
+            }
+        }
+        policy::apply(config, &rules);
+    }
+
+    fn keys(&mut self, config: &Config) {
+        self.lines.push(format!(
+            "consent: {}; raw operations with keys: {}",
+            config.consent.mode.name(),
+            match (
+                config.key_interface.sign_digest,
+                config.key_interface.unwrap_key
+            ) {
+                (false, false) => "none",
+                (true, false) => "SignDigest",
+                (false, true) => "UnwrapKey",
+                (true, true) => "SignDigest, UnwrapKey",
+            }
+        ));
     }
 
     fn modules(&mut self, config: &Config) {

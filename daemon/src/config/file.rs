@@ -7,16 +7,18 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, policy};
 
 /// Largest configuration file, bytes.
 const FILE_MAX: u64 = 1 << 20;
 const SYSTEM: &str = "/etc/privyseal/privyseal.toml";
+const POLICY: &str = "/etc/privyseal/policy.d";
 
 /// Reads the configuration of this process: `/etc/privyseal/privyseal.toml`, then the user's; or the one file that
-/// `PRIVYSEAL_CONFIG` names, which must exist.
+/// `PRIVYSEAL_CONFIG` names, which must exist. Then the administrator's rules.
 pub fn load() -> Result<Config, ConfigError> {
     load_from(&Places::of_this_process())
 }
@@ -28,6 +30,9 @@ pub(super) fn load_from(places: &Places) -> Result<Config, ConfigError> {
             merge(&mut config, parse(&path, &text, places.home.as_deref())?);
         }
     }
+    let files = policy::files(&places.policy)?;
+    let rules: Result<Vec<_>, _> = files.iter().map(|path| policy::load(path)).collect();
+    policy::apply(&mut config, &rules?);
     Ok(config)
 }
 
@@ -38,6 +43,8 @@ pub(super) struct Places {
     pub named: Option<PathBuf>,
     pub system: PathBuf,
     pub user: Option<PathBuf>,
+    /// folder of the administrator's rules
+    pub policy: PathBuf,
     pub home: Option<PathBuf>,
 }
 
@@ -59,6 +66,7 @@ impl Places {
             named,
             system: SYSTEM.into(),
             user: user.map(|folder| folder.join("privyseal/privyseal.toml")),
+            policy: POLICY.into(),
             home,
         }
     }
@@ -127,23 +135,13 @@ impl Parsed {
 
 /// Parses and checks; relative paths are taken from the file's folder, `~/` is `home`.
 pub(super) fn parse(path: &Path, text: &str, home: Option<&Path>) -> Result<Parsed, ConfigError> {
-    let invalid = |span: Option<Range<usize>>, what: &str| {
-        let (line, column) = place(text, span.map_or(0, |s| s.start));
-        ConfigError::Invalid {
-            path: path.into(),
-            line,
-            column,
-            what: what.trim().replace('\n', "; "),
-        }
-    };
-    let toml = |error: toml::de::Error| invalid(error.span(), error.message());
-    let given: toml::Table = toml::from_str(text).map_err(toml)?;
-    let mut config: Config = toml::from_str(text).map_err(toml)?;
-    let entries: Entries = toml::from_str(text).map_err(toml)?;
+    let given: toml::Table = from_toml(path, text)?;
+    let mut config: Config = from_toml(path, text)?;
+    let entries: Entries = from_toml(path, text)?;
     for entry in &entries.module {
         entry
             .check()
-            .map_err(|(at, what)| invalid(Some(at), &what))?;
+            .map_err(|(at, what)| invalid(path, text, Some(at), &what))?;
     }
     let folder = std::path::absolute(path)
         .ok()
@@ -153,6 +151,22 @@ pub(super) fn parse(path: &Path, text: &str, home: Option<&Path>) -> Result<Pars
         *path = resolve(path, &folder, home);
     }
     Ok(Parsed { config, given })
+}
+
+/// Parses; an error names its place.
+pub(super) fn from_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text)
+        .map_err(|error: toml::de::Error| invalid(path, text, error.span(), error.message()))
+}
+
+fn invalid(path: &Path, text: &str, span: Option<Range<usize>>, what: &str) -> ConfigError {
+    let (line, column) = place(text, span.map_or(0, |s| s.start));
+    ConfigError::Invalid {
+        path: path.into(),
+        line,
+        column,
+        what: what.trim().replace('\n', "; "),
+    }
 }
 
 /// The values of `[[module]]` that need a check; the type with all of them knows no places.
@@ -251,7 +265,7 @@ fn resolve(path: &Path, folder: &Path, home: Option<&Path>) -> PathBuf {
 pub(super) fn merge(into: &mut Config, from: Parsed) {
     macro_rules! take {
         ($($table:ident . $field:ident = $name:literal),* $(,)?) => {
-            $(if from.gives(stringify!($table), $name) {
+            $(if from.gives(&stringify!($table).replace('_', "-"), $name) {
                 into.$table.$field.clone_from(&from.config.$table.$field);
             })*
         };
@@ -268,8 +282,12 @@ pub(super) fn merge(into: &mut Config, from: Parsed) {
         pin.max_uses = "max-uses",
         pin.batch_uses = "batch-uses",
         pin.batch_seconds = "batch-seconds",
+        consent.mode = "mode",
+        audit.max_kib = "max-kib",
         algorithms.profile = "profile",
         algorithms.read = "read",
+        key_interface.sign_digest = "sign-digest",
+        key_interface.unwrap_key = "unwrap-key",
         algorithms.files = "files",
         sign.signer = "signer",
         sign.digest = "digest",

@@ -12,15 +12,18 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 mod check;
+mod consent;
 mod file;
 mod folders;
 mod labels;
 mod pin;
+mod policy;
 mod profiles;
 #[cfg(test)]
 mod tests;
 
 pub use check::check;
+pub use consent::{Audit, Consent, ConsentMode, KeyInterface};
 pub use file::load;
 pub use folders::{data_dir, spool_dir};
 pub use labels::{Labels, UnknownLabels};
@@ -29,7 +32,7 @@ pub use profiles::profiles;
 
 /// What all files said together; paths are absolute, values are known ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Config {
     pub modules: Modules,
     pub module: Vec<ModuleConfig>,
@@ -37,6 +40,9 @@ pub struct Config {
     pub pki: Pki,
     pub pinentry: Pinentry,
     pub pin: Pin,
+    pub consent: Consent,
+    pub audit: Audit,
+    pub key_interface: KeyInterface,
     pub algorithms: Algorithms,
     pub sign: Sign,
     pub encrypt: Encrypt,

@@ -40,25 +40,30 @@ pub fn profiles(config: &Config) -> Result<Profiles, ConfigError> {
 
 /// Folders stand for their `*.toml`, in alphabetical order.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {
-    let unreadable = |path: &Path, source| ConfigError::Read {
-        path: path.into(),
-        source,
-    };
     let mut all = Vec::new();
     for path in paths {
-        if !path.is_dir() {
+        if path.is_dir() {
+            all.append(&mut toml_files(path)?);
+        } else {
             all.push(path.clone());
-            continue;
         }
-        let mut inside = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(|e| unreadable(path, e))? {
-            let file = entry.map_err(|e| unreadable(path, e))?.path();
-            if file.extension().is_some_and(|end| end == "toml") {
-                inside.push(file);
-            }
-        }
-        inside.sort();
-        all.append(&mut inside);
     }
     Ok(all)
+}
+
+/// The `*.toml` of a folder, in alphabetical order.
+pub(super) fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let unreadable = |source| ConfigError::Read {
+        path: folder.into(),
+        source,
+    };
+    let mut inside = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|end| end == "toml") {
+            inside.push(file);
+        }
+    }
+    inside.sort();
+    Ok(inside)
 }

@@ -37,6 +37,13 @@ lock-after = "10m"
 max-uses = 100
 batch-uses = 20
 batch-seconds = 300
+[consent]
+mode = "each"
+[audit]
+max-kib = 64
+[key-interface]
+sign-digest = true
+unwrap-key = true
 [algorithms]
 profile = "bsi"
 read = "rfc8551"
@@ -427,4 +434,63 @@ fn a_profile_that_is_wrong_or_not_there_or_forbids_the_rest_is_a_problem() {
             "{problem}: {text}"
         );
     }
+}
+
+/// What is in force under these rules and this configuration.
+fn ruled(rules: &[&str], user: &str) -> Result<Config, ConfigError> {
+    let (folder, mut places) = places(None, Some(user));
+    places.policy = folder.path().join("policy.d");
+    fs::create_dir(&places.policy).unwrap();
+    for (n, rule) in rules.iter().enumerate() {
+        fs::write(places.policy.join(format!("{n}.toml")), rule).unwrap();
+    }
+    load_from(&places)
+}
+
+#[test]
+fn consent_is_made_stricter_by_rules_and_never_laxer() {
+    let mode = |rules: &[&str], user: &str| ruled(rules, user).unwrap().consent.mode;
+    assert_eq!(mode(&[], ""), ConsentMode::Session);
+    let (session, connection, each) = (
+        "[consent]\nmode = 'session'",
+        "[consent]\nmode = 'connection'",
+        "[consent]\nmode = 'each'",
+    );
+    assert_eq!(mode(&[connection], session), ConsentMode::Connection);
+    assert_eq!(mode(&[connection], each), ConsentMode::Each);
+    assert_eq!(mode(&[session], connection), ConsentMode::Connection);
+    assert_eq!(mode(&[each, connection], session), ConsentMode::Each);
+    assert_eq!(mode(&[connection, each], session), ConsentMode::Each);
+}
+
+#[test]
+fn raw_operations_are_off_until_somebody_allows_them_and_no_rule_forbids_them() {
+    let on = "[key-interface]\nsign-digest = true\nunwrap-key = true";
+    let off = "[key-interface]\nunwrap-key = false";
+    let shown = |rules: &[&str], user: &str| {
+        let interface = ruled(rules, user).unwrap().key_interface;
+        assert_eq!(
+            interface.is_there(),
+            interface.sign_digest || interface.unwrap_key
+        );
+        (interface.sign_digest, interface.unwrap_key)
+    };
+    assert_eq!(shown(&[], ""), (false, false));
+    assert_eq!(shown(&[], on), (true, true));
+    assert_eq!(shown(&[on], ""), (true, true));
+    assert_eq!(shown(&[off], on), (true, false));
+    assert_eq!(shown(&[off, on], on), (true, false));
+    assert_eq!(shown(&[on, off], on), (true, false));
+}
+
+#[test]
+fn rules_that_cannot_be_read_are_an_error_and_not_no_rules() {
+    let error = ruled(&["[consent]\nmode = 'sometimes'"], "").unwrap_err();
+    assert!(error.to_string().contains("0.toml:2:8"), "{error}");
+    ruled(&["[pin]\nmax-uses = 1"], "").unwrap_err();
+    let (folder, mut places) = places(None, None);
+    places.policy = folder.path().join("policy.d");
+    fs::write(&places.policy, "a file").unwrap();
+    load_from(&places).unwrap_err();
+    assert!(report(&places).unwrap_err().contains("problem: "));
 }

@@ -41,12 +41,9 @@ pub fn decrypt(
 ) -> Result<Dict, Failure> {
     let profile = env.reading(o)?;
     let mut message = Noted::new(message);
-    let opener = key::TokenOpener::new(
-        env.registry.certificates(),
-        &env.people,
-        access,
-        message.beginning(),
-    );
+    let beginning = message.beginning();
+    let purpose = || beginning.purpose();
+    let opener = key::TokenOpener::new(env.registry.certificates(), &env.people, access, &purpose);
     let opened = privyseal_smime::decrypt_with(&mut message, &opener, &profile, output)
         .map_err(failure::of_smime)?;
     output.flush().map_err(failure::of_io)?;

@@ -11,15 +11,15 @@ use privyseal_smime::{
 use privyseal_token::{Hash, KeyPin, SignScheme, TokenId, UnwrapScheme};
 use zeroize::Zeroizing;
 
-use super::purpose::{self, Beginning};
-use super::{Access, failure};
+use super::{Access, KeyUse, failure, purpose};
+use crate::audit::Kind;
 use crate::registry::OwnCertificate;
 
 /// The key of one certificate, unlocked by the caller.
 pub struct TokenSigner<'a> {
     own: &'a OwnCertificate,
     access: Access<'a>,
-    purpose: &'a str,
+    key_use: KeyUse<'a>,
 }
 
 impl Signer for TokenSigner<'_> {
@@ -39,14 +39,16 @@ impl Signer for TokenSigner<'_> {
             SignatureScheme::Ecdsa(_) => SignScheme::Ecdsa,
             other => return Err(unsupported(other.name())),
         };
-        let purpose = purpose::with_digest(self.purpose, algorithm, digest);
+        let purpose = purpose::with_digest(self.key_use.purpose, algorithm, digest);
         self.sign(scheme, digest, &purpose)
     }
 
     fn sign_message(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match scheme {
-            SignatureScheme::Ed25519 => self.sign(SignScheme::Eddsa, message, self.purpose),
-            SignatureScheme::MlDsa { .. } => self.sign(SignScheme::MlDsa, message, self.purpose),
+            SignatureScheme::Ed25519 => self.sign(SignScheme::Eddsa, message, self.key_use.purpose),
+            SignatureScheme::MlDsa { .. } => {
+                self.sign(SignScheme::MlDsa, message, self.key_use.purpose)
+            }
             SignatureScheme::RsaPkcs1(digest)
             | SignatureScheme::RsaPss { digest, .. }
             | SignatureScheme::Ecdsa(digest) => self.sign_digest(scheme, &digest.digest(message)),
@@ -55,17 +57,21 @@ impl Signer for TokenSigner<'_> {
 }
 
 impl<'a> TokenSigner<'a> {
-    pub fn new(own: &'a OwnCertificate, access: Access<'a>, purpose: &'a str) -> Self {
+    pub fn new(own: &'a OwnCertificate, access: Access<'a>, key_use: KeyUse<'a>) -> Self {
         TokenSigner {
             own,
             access,
-            purpose,
+            key_use,
         }
     }
 
     fn sign(&self, scheme: SignScheme, data: &[u8], purpose: &str) -> Result<Vec<u8>, KeyError> {
         let own = self.own;
-        use_key(self.access, own, purpose, |pin| {
+        let key_use = KeyUse {
+            purpose,
+            ..self.key_use
+        };
+        use_key(self.access, own, key_use, |pin| {
             own.module
                 .sign_with(&own.token, &own.key, scheme, data, pin)
         })
@@ -76,12 +82,12 @@ impl<'a> TokenSigner<'a> {
 fn use_key<T>(
     access: Access<'_>,
     own: &OwnCertificate,
-    purpose: &str,
+    key_use: KeyUse<'_>,
     mut operation: impl FnMut(Option<KeyPin>) -> privyseal_token::Result<T>,
 ) -> Result<T, KeyError> {
     let mut made = None;
     access
-        .use_key(own, purpose, &mut |pin| {
+        .use_key(own, key_use, &mut |pin| {
             made = Some(operation(pin)?);
             Ok(())
         })
@@ -95,7 +101,8 @@ pub struct TokenOpener<'a> {
     /// other people's
     people: &'a [Certificate],
     access: Access<'a>,
-    message: Beginning,
+    /// for the person, as far as it is known when it is asked for
+    purpose: &'a dyn Fn() -> String,
     /// Tokens that were not unlocked, and why. A message may name many keys of ours: a person who said no, or typed a wrong PIN,
     /// is not asked again for the next one.
     refused: RefCell<Vec<(TokenId, KeyError)>>,
@@ -106,18 +113,18 @@ impl<'a> TokenOpener<'a> {
         own: Arc<Vec<Arc<OwnCertificate>>>,
         people: &'a [Certificate],
         access: Access<'a>,
-        message: Beginning,
+        purpose: &'a dyn Fn() -> String,
     ) -> Self {
         TokenOpener {
             own,
             people,
             access,
-            message,
+            purpose,
             refused: RefCell::default(),
         }
     }
 
-    fn key_of(&self, certificate: &Certificate) -> Result<&OwnCertificate, KeyError> {
+    fn key_of(&self, certificate: &Certificate, kind: Kind) -> Result<&OwnCertificate, KeyError> {
         let found = self
             .own
             .iter()
@@ -133,7 +140,13 @@ impl<'a> TokenOpener<'a> {
             return Err(error);
         }
         self.access
-            .unlock(own, &self.message.purpose())
+            .unlock(
+                own,
+                KeyUse {
+                    kind,
+                    purpose: &(self.purpose)(),
+                },
+            )
             .map_err(|failure| self.refuse(own, failure::to_key_error(failure)))?;
         Ok(own)
     }
@@ -147,10 +160,12 @@ impl<'a> TokenOpener<'a> {
     fn use_key<T>(
         &self,
         own: &OwnCertificate,
+        kind: Kind,
         operation: impl FnMut(Option<KeyPin>) -> privyseal_token::Result<T>,
     ) -> Result<T, KeyError> {
-        use_key(self.access, own, &self.message.purpose(), operation).map_err(|error| {
-            if is_about_a_pin(&error) {
+        let purpose = &(self.purpose)();
+        use_key(self.access, own, KeyUse { kind, purpose }, operation).map_err(|error| {
+            if is_about_a_person(&error) {
                 return self.refuse(own, error);
             }
             error
@@ -158,13 +173,14 @@ impl<'a> TokenOpener<'a> {
     }
 }
 
-/// No PIN was said, or not the right one.
-fn is_about_a_pin(error: &KeyError) -> bool {
+/// No PIN was said, or not the right one; or nobody agreed.
+fn is_about_a_person(error: &KeyError) -> bool {
     let name = ErrorName::parse(error.name);
     matches!(
         name,
         Some(
             ErrorName::Cancelled
+                | ErrorName::NotAuthorized
                 | ErrorName::PinRequired
                 | ErrorName::BadPin
                 | ErrorName::BadPinFewTriesLeft
@@ -196,7 +212,7 @@ impl KeyOpener for TokenOpener<'_> {
         encrypted_key: &[u8],
         expected_len: usize,
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let own = self.key_of(certificate)?;
+        let own = self.key_of(certificate, Kind::Unwrap)?;
         let scheme = match padding {
             RsaPadding::Pkcs1 => UnwrapScheme::RsaPkcs1,
             RsaPadding::Oaep {
@@ -209,7 +225,7 @@ impl KeyOpener for TokenOpener<'_> {
                 label: label.clone(),
             },
         };
-        self.use_key(own, |pin| {
+        self.use_key(own, Kind::Unwrap, |pin| {
             let scheme = scheme.clone();
             own.module.unwrap_key_with(
                 &own.token,
@@ -227,8 +243,8 @@ impl KeyOpener for TokenOpener<'_> {
         certificate: &Certificate,
         peer_point: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let own = self.key_of(certificate)?;
-        self.use_key(own, |pin| {
+        let own = self.key_of(certificate, Kind::Derive)?;
+        self.use_key(own, Kind::Derive, |pin| {
             own.module.ecdh_with(&own.token, &own.key, peer_point, pin)
         })
     }
@@ -238,8 +254,8 @@ impl KeyOpener for TokenOpener<'_> {
         certificate: &Certificate,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let own = self.key_of(certificate)?;
-        self.use_key(own, |pin| {
+        let own = self.key_of(certificate, Kind::Decapsulate)?;
+        self.use_key(own, Kind::Decapsulate, |pin| {
             own.module
                 .decapsulate(&own.token, &own.key, ciphertext, pin)
         })

@@ -12,6 +12,7 @@ use privyseal_smime::mime::pem;
 use privyseal_smime::{Certificate, Input, Profile, Profiles};
 use privyseal_token::KeyPin;
 
+use crate::audit::Kind;
 use crate::config::{self, Config};
 use crate::registry::{OwnCertificate, Registry};
 
@@ -24,27 +25,38 @@ mod key;
 mod open;
 mod options;
 mod purpose;
+pub mod raw;
 mod receipt;
-mod results;
+pub mod results;
 mod select;
 mod sign;
 mod verify;
 
-pub use options::{Call, Options};
+pub use options::{Call, Options, digest};
 
-/// The way of one call to private keys. `purpose` tells a person what the key is needed for (see `purpose.rs`).
+/// The way of one call to private keys.
 pub trait KeyAccess {
     /// Unlocks the token of a certificate when the work needs its key: does nothing when it is unlocked; prompts where the call
-    /// may; else `PinRequired`, also when the key wants its PIN at every use and none will come.
-    fn unlock(&self, own: &OwnCertificate, purpose: &str) -> Result<(), Failure>;
+    /// may; else `PinRequired`, also when the key wants its PIN at every use and none will come. `NotAuthorized` where a person must agree
+    /// and none may be asked.
+    fn unlock(&self, own: &OwnCertificate, key_use: KeyUse<'_>) -> Result<(), Failure>;
 
-    /// Uses a key of an unlocked token: by `attempt` without a PIN, and where that is `KeyPinRequired` once more for each entry.
+    /// Uses a key of an unlocked token, where there is consent: by `attempt` without a PIN, and where that is `KeyPinRequired` once
+    /// more for each entry.
     fn use_key(
         &self,
         own: &OwnCertificate,
-        purpose: &str,
+        key_use: KeyUse<'_>,
         attempt: Attempt<'_>,
     ) -> Result<(), Failure>;
+}
+
+/// What a key is used for.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyUse<'a> {
+    pub kind: Kind,
+    /// for the person, and the audit trail
+    pub purpose: &'a str,
 }
 
 /// One use of a key, tried.
@@ -314,7 +326,7 @@ fn date(seconds: u64) -> String {
 }
 
 /// RFC 3339 (UTC) of seconds since 1970.
-fn rfc3339(seconds: u64) -> String {
+pub fn rfc3339(seconds: u64) -> String {
     der::DateTime::from_unix_duration(Duration::from_secs(seconds))
         .map(|d| d.to_string())
         .unwrap_or_default()

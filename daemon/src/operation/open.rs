@@ -24,9 +24,11 @@ pub fn open(
     output: Option<&mut dyn Write>,
 ) -> Result<Dict, Failure> {
     let mut message = Noted::new(message);
+    let beginning = message.beginning();
+    let purpose = || beginning.purpose();
     let keys = access.map(|access| {
         let own = env.registry.certificates();
-        key::TokenOpener::new(own, &env.people, access, message.beginning())
+        key::TokenOpener::new(own, &env.people, access, &purpose)
     });
     let candidates = env.candidates(o);
     let profile = env.reading(o)?;

@@ -10,7 +10,8 @@ use zbus::Variant;
 
 use super::ess::printable;
 use super::results::Results;
-use super::{Access, Environment, Options, failure, key, now, select, sign, verify};
+use super::{Access, Environment, KeyUse, Options, failure, key, now, select, sign, verify};
+use crate::audit::Kind;
 
 /// Gives a receipt for `message`, which must come out good by the path options of the call.
 pub fn make(
@@ -49,13 +50,13 @@ pub fn make(
     }
     let format = o.format.unwrap_or_default();
     let mut how = sign::options(env, o, &own, (SignForm::Opaque, format), profile)?;
-    access.unlock(&own, PURPOSE)?;
+    access.unlock(&own, USE)?;
     how.signing_time = now();
     let made = sign_receipt(
         &requested,
         output,
         &own.certificate,
-        &key::TokenSigner::new(&own, access, PURPOSE),
+        &key::TokenSigner::new(&own, access, USE),
         &how,
     )
     .map_err(failure::of_smime)?;
@@ -66,7 +67,10 @@ pub fn make(
         .into_dict())
 }
 
-const PURPOSE: &str = "sign a receipt";
+const USE: KeyUse<'static> = KeyUse {
+    kind: Kind::Sign,
+    purpose: "sign a receipt",
+};
 
 /// Whether `receipt` is a good one for `original` (and its detached content).
 pub fn check(

@@ -14,7 +14,8 @@ use privyseal_smime::{
 
 use super::options as parse;
 use super::results::Results;
-use super::{Access, Environment, Options, encrypt, failure, key, now, purpose, select};
+use super::{Access, Environment, KeyUse, Options, encrypt, failure, key, now, purpose, select};
+use crate::audit::Kind;
 use crate::registry::OwnCertificate;
 
 /// Certificates that travel with a signature besides the signer's.
@@ -67,7 +68,7 @@ pub fn sign_and_encrypt(
         .flat_map(|other| other.certificate.emails())
         .collect();
     let purpose = purpose::of_signing(&input.head, &to);
-    access.unlock(&own, &purpose)?;
+    access.unlock(&own, to_sign(&purpose))?;
     let mut encryptor =
         Encryptor::new(&mut *output, &certificates, &encrypting).map_err(failure::of_smime)?;
     let made = make(&own, &signing, access, &purpose, &mut input, &mut encryptor)?;
@@ -75,6 +76,11 @@ pub fn sign_and_encrypt(
     output.flush().map_err(failure::of_io)?;
     let results = results(env, &own, &made, entity);
     Ok(encrypt::describe(results, &encrypted, &recipients, warnings).into_dict())
+}
+
+fn to_sign(purpose: &str) -> KeyUse<'_> {
+    let kind = Kind::Sign;
+    KeyUse { kind, purpose }
 }
 
 /// How the signature is made, known to be possible and allowed.
@@ -159,12 +165,12 @@ fn make(
     output: &mut dyn Write,
 ) -> Result<SignResult, Failure> {
     // before all of the input is read, and so without its digest: who waits for a large message must not miss the prompt
-    access.unlock(own, purpose)?;
+    access.unlock(own, to_sign(purpose))?;
     privyseal_smime::sign(
         input,
         output,
         &own.certificate,
-        &key::TokenSigner::new(own, access, purpose),
+        &key::TokenSigner::new(own, access, to_sign(purpose)),
         options,
     )
     .map_err(failure::of_smime)

@@ -191,18 +191,19 @@ impl Entry<'_> {
             Some(name) => format!("{} (unverified)", plain(name)),
             None => "An unknown program".to_owned(),
         };
-        let mut purpose = self.request.purpose.lines().map(plain);
-        let what = purpose.next().unwrap_or_default();
-        let mut text = format!("{who} wants to {what}.\n{}{more}", self.words().1);
-        for line in purpose {
-            text.push('\n');
-            text.push_str(&line);
-        }
-        text
+        let (what, lines) = in_words(self.request.purpose);
+        format!("{who} wants to {what}.\n{}{more}{lines}", self.words().1)
     }
 }
 
-fn unanswered(error: PinentryError) -> Failure {
+/// What is done, and what is known of it: nothing, or lines that each begin with a line break.
+pub(super) fn in_words(purpose: &str) -> (String, String) {
+    let mut lines = purpose.lines().map(plain);
+    let what = lines.next().unwrap_or_default();
+    (what, lines.map(|line| format!("\n{line}")).collect())
+}
+
+pub(super) fn unanswered(error: PinentryError) -> Failure {
     let name = match error {
         PinentryError::Cancelled => ErrorName::Cancelled,
         PinentryError::Timeout => ErrorName::Timeout,
@@ -212,7 +213,7 @@ fn unanswered(error: PinentryError) -> Failure {
 }
 
 /// A label or name from outside, fit for one line of a prompt: no control characters, no tricks with the writing direction.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .filter(|c| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
         .map(|c| if c.is_control() { ' ' } else { c })

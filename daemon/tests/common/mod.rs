@@ -102,7 +102,12 @@ impl World {
             "\n[pinentry]\nprogram = {:?}\n",
             program.display().to_string()
         );
-        Self::new(Some(&|config| config + &pinentry), None)
+        Self::with_token_and(&pinentry)
+    }
+
+    /// Likewise, with more in its configuration.
+    pub fn with_token_and(more: &str) -> Self {
+        Self::new(Some(&|config| config + more), None)
     }
 
     /// A daemon whose SoftHSM token is in a reader with a keypad, on which somebody types the PIN (`tests/faulty-module`).
