@@ -262,8 +262,9 @@ impl World {
         let path = self.path("pinentry");
         let script = format!(
             "#!/bin/sh\necho OK\nwhile read -r line; do\n  echo \"$line\" >>'{}'\n  case $line in\n    \
-             GETPIN) printf '{answer}\\n';;\n    BYE) echo OK; exit;;\n    *) echo OK;;\n  esac\ndone\n",
-            self.path("pinentry.log").display()
+             GETPIN) echo >>'{}'; printf '{answer}\\n';;\n    BYE) echo OK; exit;;\n    *) echo OK;;\n  esac\ndone\n",
+            self.path("pinentry.log").display(),
+            self.path("pinentry.entries").display()
         );
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
@@ -598,10 +599,7 @@ impl World {
         let of_card = self.card.as_ref().map_or(0, |card| {
             usize::try_from(card.reader.card().state().verifies).unwrap()
         });
-        let prompts = lines("pinentry.log")
-            .lines()
-            .filter(|line| *line == "GETPIN")
-            .count();
+        let prompts = lines("pinentry.entries").lines().count();
         let said = self.entries.load(Ordering::Relaxed) + prompts;
         assert!(
             of_tokens + of_card <= said,
