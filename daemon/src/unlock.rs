@@ -132,10 +132,6 @@ impl Unlocker {
         if is_open(&info) {
             return Ok(());
         }
-        if info.pin_locked {
-            return Err(blocked(&info));
-        }
-        let attempt = self.entry(&module, &info, request, What::Unlock, Asks::of(&source));
         if let Source::Any = source
             && let Some(stored) = self.by_credential(&module, &info)
         {
@@ -143,9 +139,22 @@ impl Unlocker {
             if result.is_ok() || !request.interactive {
                 return result;
             }
-            // it may be asked for at a prompt, on the token as it is now
-            return self.unlock_in_turn(token, source, request);
         }
+        self.unlock_by_entry(token, source, request)
+    }
+
+    fn unlock_by_entry(
+        &self,
+        token: &TokenId,
+        source: Source,
+        request: &Request<'_>,
+    ) -> Result<(), Failure> {
+        // as it is now: a stored PIN may have cost a try
+        let (module, info) = self.token(token)?;
+        if info.pin_locked {
+            return Err(blocked(&info));
+        }
+        let attempt = self.entry(&module, &info, request, What::Unlock, Asks::of(&source));
         let result = match source {
             Source::Descriptor(fd) => attempt.by_descriptor(fd),
             Source::PinPad if !info.protected_auth_path => Err(Failure::new(
