@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use privyseal_proto::proxy::AgentProxy;
 use privyseal_proto::{ErrorName, Failure, limits, token_path};
-use privyseal_token::{TokenId, TokenInfo};
+use privyseal_token::TokenId;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use zbus::names::UniqueName;
@@ -43,13 +43,16 @@ pub enum Kind {
     New,
 }
 
-/// What an agent is told beside token and job.
+/// What an agent is told beside the job.
 pub struct Question<'a> {
+    pub token: &'a TokenId,
     pub kind: Kind,
     /// −1: unknown
     pub tries_left: i32,
     pub last_error: &'a str,
     pub description: &'a str,
+    /// shortest and longest, as the token states
+    pub lengths: (u32, u32),
 }
 
 struct Registered {
@@ -141,16 +144,14 @@ impl Agents {
     pub fn request_pin(
         &self,
         job: &Job,
-        token: &TokenInfo,
         question: &Question<'_>,
     ) -> Option<Result<OwnedFd, Failure>> {
-        self.request_pin_within(job, token, question, ANSWER)
+        self.request_pin_within(job, question, ANSWER)
     }
 
     fn request_pin_within(
         &self,
         job: &Job,
-        token: &TokenInfo,
         question: &Question<'_>,
         within: Duration,
     ) -> Option<Result<OwnedFd, Failure>> {
@@ -158,14 +159,15 @@ impl Agents {
         let cookie = self.cookie();
         self.runtime.block_on(async {
             let agent = self.proxy(&job.owner, path).await?;
-            let path = token_path(&token.id.0);
+            let path = token_path(&question.token.0);
+            let (min, max) = question.lengths;
             let details = HashMap::from([
                 ("tries-left", question.tries_left.into()),
                 ("last-error", question.last_error.into()),
                 ("description", question.description.into()),
                 ("job", job.path.as_ref().into()),
-                ("min", token.pin_min.into()),
-                ("max", token.pin_max.into()),
+                ("min", min.into()),
+                ("max", max.into()),
                 ("cookie", cookie.as_str().into()),
             ]);
             let failure = tokio::select! {
@@ -311,3 +313,6 @@ fn unheard(sent: zbus::Result<()>) {
         tracing::debug!(%error, "an agent was not told");
     }
 }
+
+#[cfg(test)]
+mod tests;

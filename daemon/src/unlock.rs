@@ -148,9 +148,6 @@ impl Unlocker {
         if is_open(&info) {
             return Ok(());
         }
-        if info.pin_locked {
-            return Err(blocked(&info));
-        }
         // whoever had consent before it was locked has none now
         self.consents.forget_token(token);
         if let Source::Any = source
@@ -161,8 +158,20 @@ impl Unlocker {
             if stored.is_ok() || !request.interactive {
                 return stored;
             }
-            // it may be asked for at a prompt, on the token as it is now
-            return self.unlock_in_turn(token, source, request);
+        }
+        self.unlock_by_entry(token, source, request)
+    }
+
+    fn unlock_by_entry(
+        &self,
+        token: &TokenId,
+        source: Source,
+        request: &Request<'_>,
+    ) -> Result<(), Failure> {
+        // as it is now: a stored PIN may have cost a try
+        let (module, info) = self.token(token)?;
+        if info.pin_locked {
+            return Err(blocked(&info));
         }
         let asks = self.asks(&source, request);
         let attempt = self.entry(&module, &info, request, What::Unlock, asks);

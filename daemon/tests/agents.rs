@@ -11,19 +11,21 @@
 mod common;
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 
 use common::tokens::{
-    Person, TOKEN, at, error, interactive, pin, property, token, unlock, with_display,
+    Person, TOKEN, at, error, expect_logins, interactive, pin, property, set_display, token, unlock,
 };
-use common::{DEADLINE, PIN, World, error_name, job, manager, pipe, xml};
+use common::{DEADLINE, PIN, World, cms, error_name, job, manager, null, pipe, xml};
 use privyseal_proto::limits::WAIT_MAX;
 use privyseal_proto::proxy::AgentManagerProxy;
 use privyseal_proto::{Dict, ErrorName, Failure, INTERFACES};
+use serde_bytes::Bytes;
 use tokio::sync::mpsc;
 use zbus::fdo::IntrospectableProxy;
-use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, interface};
+use zbus::{Connection, Fd, ObjectPath, OwnedObjectPath, Variant, interface};
 
 const AGENT: ObjectPath<'static> = ObjectPath::from_static_str_unchecked("/agent");
 
@@ -114,36 +116,42 @@ impl Watched {
     }
 }
 
-/// Serves an agent on this connection, not yet registered.
-async fn serve(client: &Connection, answers: impl IntoIterator<Item = Answer>) -> Watched {
+/// An agent, and what it is told.
+fn agent(answers: impl IntoIterator<Item = Answer>) -> (Agent, Watched) {
     let (told, seen) = mpsc::unbounded_channel();
-    let agent = Agent {
-        answers: Mutex::new(answers.into_iter().collect()),
-        told,
-    };
-    assert!(
-        client
-            .object_server()
-            .at(AGENT, agent)
-            .await
-            .unwrap()
-            .is_none()
-    );
-    Watched(seen)
+    let answers = Mutex::new(answers.into_iter().collect());
+    (Agent { answers, told }, Watched(seen))
+}
+
+/// A client that serves an agent, not yet registered. The builder waits until calls are taken.
+async fn serving(
+    world: &World,
+    answers: impl IntoIterator<Item = Answer>,
+) -> (Connection, Watched) {
+    let (agent, watched) = agent(answers);
+    let client = zbus::connection::Builder::address(world.address.as_str())
+        .serve_at(AGENT, agent)
+        .build()
+        .await
+        .unwrap();
+    (client, watched)
 }
 
 async fn agents(client: &Connection) -> AgentManagerProxy<'_> {
     AgentManagerProxy::new(client).await.unwrap()
 }
 
-async fn with_agent(client: &Connection, answers: impl IntoIterator<Item = Answer>) -> Watched {
-    let watched = serve(client, answers).await;
-    let manager = agents(client).await;
+async fn with_agent(
+    world: &World,
+    answers: impl IntoIterator<Item = Answer>,
+) -> (Connection, Watched) {
+    let (client, watched) = serving(world, answers).await;
+    let manager = agents(&client).await;
     manager
         .register_agent(AGENT, "pin", HashMap::new())
         .await
         .unwrap();
-    watched
+    (client, watched)
 }
 
 fn from_agent<'a>() -> HashMap<&'a str, Variant<'a>> {
@@ -163,9 +171,8 @@ fn logins(world: &World) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_is_asked_for_the_jobs_of_its_own_connection_and_told_all_that_is_known() {
     let world = World::with_token();
-    let client = world.connect().await;
+    let (client, mut agent) = with_agent(&world, [Answer::Pin(PIN)]).await;
     let (path, _) = token(&world, &client).await;
-    let mut agent = with_agent(&client, [Answer::Pin(PIN)]).await;
     let mut options = interactive();
     options.insert("handle_token", "mine".into());
     let (response, results) = unlock(&client, &path, options).await;
@@ -210,10 +217,10 @@ async fn an_agent_is_asked_for_the_jobs_of_its_own_connection_and_told_all_that_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_pin_is_told_with_the_next_request_and_each_is_sent_once() {
     let world = World::with_token();
-    let client = world.connect().await;
+    let (client, mut agent) =
+        with_agent(&world, [Answer::Pin("wrong-one"), Answer::Pin(PIN)]).await;
     let (path, _) = token(&world, &client).await;
     let before = logins(&world);
-    let mut agent = with_agent(&client, [Answer::Pin("wrong-one"), Answer::Pin(PIN)]).await;
     let (response, results) = unlock(&client, &path, from_agent()).await;
     assert_eq!(response, 0, "{results:?}");
     let (_, first) = agent.asked().await;
@@ -222,17 +229,17 @@ async fn a_wrong_pin_is_told_with_the_next_request_and_each_is_sent_once() {
     assert_eq!(text(&second, "last-error"), "the PIN is wrong");
     assert_eq!(i32::try_from(&second["tries-left"]), Ok(-1));
     assert_ne!(text(&first, "cookie"), text(&second, "cookie"));
-    assert_eq!(logins(&world), before + 2, "{}", world.log());
+    expect_logins(&world, before + 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_try_is_asked_for_by_our_own_pinentry() {
     let person = Person::new(&format!("{PIN}\n"));
     let world = World::with_token_and_pinentry(&person.program());
-    let client = with_display(&world).await;
-    let (path, _) = token(&world, &client).await;
     let wrong = || [Answer::Pin("wrong-one"), Answer::Pin("wrong-two")];
-    let mut agent = with_agent(&client, wrong()).await;
+    let (client, mut agent) = with_agent(&world, wrong()).await;
+    set_display(&client).await;
+    let (path, _) = token(&world, &client).await;
     let (response, results) = unlock(&client, &path, interactive()).await;
     assert_eq!(response, 0, "{results:?}");
     for _ in 0..2 {
@@ -248,8 +255,7 @@ async fn the_last_try_is_asked_for_by_our_own_pinentry() {
 
     // nor where there is no other prompt: nothing is sent then
     at(&client, &path).await.lock().await.unwrap();
-    let bare = world.connect().await;
-    let mut agent = with_agent(&bare, wrong()).await;
+    let (bare, mut agent) = with_agent(&world, wrong()).await;
     let (response, results) = unlock(&bare, &path, from_agent()).await;
     assert_eq!((response, error(&results)), (2, ErrorName::BadPinFinalTry));
     for _ in 0..2 {
@@ -262,15 +268,15 @@ async fn the_last_try_is_asked_for_by_our_own_pinentry() {
 async fn an_agent_that_says_no_cancels_and_one_that_cannot_ask_is_none() {
     let person = Person::new(&format!("{PIN}\n"));
     let world = World::with_token_and_pinentry(&person.program());
-    let client = with_display(&world).await;
-    let (path, _) = token(&world, &client).await;
     let no = |name| Answer::No(name);
     let answers = [
         no(ErrorName::Cancelled),
         no(ErrorName::Failed),
         no(ErrorName::Failed),
     ];
-    let mut agent = with_agent(&client, answers).await;
+    let (client, mut agent) = with_agent(&world, answers).await;
+    set_display(&client).await;
+    let (path, _) = token(&world, &client).await;
     let (response, results) = unlock(&client, &path, interactive()).await;
     assert_eq!((response, error(&results)), (1, ErrorName::Cancelled));
     assert_eq!(person.entries(), 0);
@@ -288,9 +294,8 @@ async fn an_agent_that_says_no_cancels_and_one_that_cannot_ask_is_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_hangs_is_dismissed_when_its_job_is_cancelled() {
     let world = World::with_token();
-    let client = world.connect().await;
+    let (client, mut agent) = with_agent(&world, [Answer::Hang, Answer::Pin(PIN)]).await;
     let (path, _) = token(&world, &client).await;
-    let mut agent = with_agent(&client, [Answer::Hang, Answer::Pin(PIN)]).await;
     let running = at(&client, &path)
         .await
         .unlock(interactive())
@@ -316,9 +321,9 @@ async fn an_agent_that_hangs_is_dismissed_when_its_job_is_cancelled() {
 async fn an_agent_that_goes_while_it_is_asked_leaves_the_question_to_the_next_prompt() {
     let person = Person::new(&format!("{PIN}\n"));
     let world = World::with_token_and_pinentry(&person.program());
-    let client = with_display(&world).await;
+    let (client, mut agent) = with_agent(&world, [Answer::Hang]).await;
+    set_display(&client).await;
     let (path, _) = token(&world, &client).await;
-    let mut agent = with_agent(&client, [Answer::Hang]).await;
     let running = at(&client, &path)
         .await
         .unlock(interactive())
@@ -332,8 +337,7 @@ async fn an_agent_that_goes_while_it_is_asked_leaves_the_question_to_the_next_pr
 
     // with its connection its jobs go, and whoever waits for the token is next
     at(&client, &path).await.lock().await.unwrap();
-    let leaving = world.connect().await;
-    let mut agent = with_agent(&leaving, [Answer::Hang]).await;
+    let (leaving, mut agent) = with_agent(&world, [Answer::Hang]).await;
     at(&leaving, &path)
         .await
         .unlock(interactive())
@@ -350,8 +354,6 @@ async fn an_agent_that_goes_while_it_is_asked_leaves_the_question_to_the_next_pr
 #[tokio::test(flavor = "multi_thread")]
 async fn a_descriptor_that_holds_no_pin_ends_the_job_and_nothing_is_sent() {
     let world = World::with_token();
-    let client = world.connect().await;
-    let (path, _) = token(&world, &client).await;
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let bad = [
         (Answer::Descriptor(socket.into()), "InvalidArgument"),
@@ -360,8 +362,9 @@ async fn a_descriptor_that_holds_no_pin_ends_the_job_and_nothing_is_sent() {
         (Answer::Descriptor(pipe().1), "InvalidArgument"),
     ];
     let (answers, errors): (Vec<_>, Vec<_>) = bad.into_iter().unzip();
+    let (client, _agent) = with_agent(&world, answers).await;
+    let (path, _) = token(&world, &client).await;
     let before = logins(&world);
-    let _agent = with_agent(&client, answers).await;
     for wanted in errors {
         let (response, results) = unlock(&client, &path, from_agent()).await;
         assert_eq!((response, error(&results).short()), (2, wanted));
@@ -373,8 +376,6 @@ async fn a_descriptor_that_holds_no_pin_ends_the_job_and_nothing_is_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pins_are_set_anew_by_an_agent() {
     let world = World::with_token();
-    let client = world.connect().await;
-    let (path, _) = token(&world, &client).await;
     let answers = [
         Answer::Pin(PIN),
         Answer::Pin("1"),
@@ -384,7 +385,8 @@ async fn pins_are_set_anew_by_an_agent() {
         Answer::Pin("24-third-42"),
         Answer::Pin("24-third-42"),
     ];
-    let mut agent = with_agent(&client, answers).await;
+    let (client, mut agent) = with_agent(&world, answers).await;
+    let (path, _) = token(&world, &client).await;
     let token = at(&client, &path).await;
     let done = async |path| job(&client, path).await.wait(WAIT_MAX).await.unwrap();
     let (response, results) = done(token.change_pin(interactive()).await.unwrap()).await;
@@ -406,9 +408,8 @@ async fn pins_are_set_anew_by_an_agent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_a_keypad_the_agent_shows_what_to_do_until_it_is_done() {
     let world = World::with_keypad();
-    let client = world.connect().await;
+    let (client, mut agent) = serving(&world, []).await;
     let (path, _) = token(&world, &client).await;
-    let mut agent = serve(&client, []).await;
     let manager = agents(&client).await;
     for capability in ["pin", "display"] {
         manager
@@ -418,23 +419,59 @@ async fn at_a_keypad_the_agent_shows_what_to_do_until_it_is_done() {
     }
     let (response, results) = unlock(&client, &path, interactive()).await;
     assert_eq!(response, 0, "{results:?}");
-    let Told::Displayed { kind, details } = agent.next().await else {
-        panic!("nothing is shown");
-    };
-    assert_eq!(kind, "pinpad");
-    assert_eq!(*details["token"], Variant::ObjectPath(path.into_inner()));
-    match agent.next().await {
-        Told::Dismissed(cookie) => assert_eq!(cookie, text(&details, "cookie")),
-        other => panic!("{other:?}"),
+    // an object server may take two calls in either order
+    let mut cookies = Vec::new();
+    for _ in 0..2 {
+        match agent.next().await {
+            Told::Displayed { kind, details } => {
+                assert_eq!(kind, "pinpad");
+                assert_eq!(*details["token"], Variant::ObjectPath(path.as_ref()));
+                cookies.push(text(&details, "cookie").to_owned());
+            }
+            Told::Dismissed(cookie) => cookies.push(cookie),
+            other => panic!("{other:?}"),
+        }
     }
+    assert_eq!(cookies[0], cookies[1]);
     assert!(agent.is_quiet(), "no PIN is asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_wants_its_pin_at_every_use_is_asked_about_by_an_agent() {
+    let world = World::with_key_for_each_use();
+    let (client, mut agent) = with_agent(&world, [Answer::Pin(PIN), Answer::Pin(PIN)]).await;
+    let (path, _) = token(&world, &client).await;
+    let certificate = File::open(world.folder().join("token/peer-rsa.pem")).unwrap();
+    let certificates = Variant::from(vec![Fd::from(certificate.as_fd())]);
+    let options = HashMap::from([
+        ("certificates", certificates),
+        ("encrypt-to-self", false.into()),
+    ]);
+    let cms = cms(&client).await;
+    let (secret, _) = cms
+        .encrypt_bytes(Bytes::new(b"hello"), &["fd:0"], options)
+        .await
+        .unwrap();
+    let message = pin(std::str::from_utf8(&secret).unwrap());
+    let running = cms
+        .decrypt(message.as_fd().into(), null().as_fd().into(), interactive())
+        .await
+        .unwrap();
+    let (response, results) = job(&client, running).await.wait(WAIT_MAX).await.unwrap();
+    assert_eq!(response, 0, "{results:?}");
+    let (kind, details) = agent.asked().await;
+    assert_eq!(kind, "user");
+    assert!(text(&details, "description").contains("open an encrypted message"));
+    let (kind, details) = agent.asked().await;
+    assert_eq!(kind, "context");
+    assert!(text(&details, "description").contains("for this use"));
+    assert_eq!(property(&client, &path, TOKEN, "State").await, "unlocked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_are_registered_one_for_each_capability_and_told_when_the_daemon_ends() {
     let mut world = World::with_token();
-    let client = world.connect().await;
-    let mut agent = serve(&client, []).await;
+    let (client, mut agent) = serving(&world, []).await;
     let manager = agents(&client).await;
     let register = async |path: &'static str, capability, options| {
         let path = ObjectPath::from_static_str_unchecked(path);
@@ -467,8 +504,7 @@ async fn agents_are_registered_one_for_each_capability_and_told_when_the_daemon_
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_is_as_checked_in() {
     let world = World::start();
-    let client = world.connect().await;
-    let _agent = serve(&client, []).await;
+    let (client, _watched) = serving(&world, []).await;
     let other = world.connect().await;
     let object = IntrospectableProxy::builder(&other)
         .destination(client.unique_name().unwrap())

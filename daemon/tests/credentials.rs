@@ -45,7 +45,7 @@ async fn eight_calls_that_ask_nobody_share_one_login_by_a_stored_pin() {
     for answer in calls.join_all().await {
         answer.unwrap();
     }
-    assert_eq!(world.log().matches("C_Login").count(), before + 1);
+    tokens::expect_logins(&world, before + 1).await;
     // a lock holds until a key is needed
     at(&client, &path).await.lock().await.unwrap();
     assert_eq!(property(&client, &path, TOKEN, "State").await, "locked");
@@ -72,7 +72,7 @@ async fn a_wrong_stored_pin_is_sent_once_and_then_a_person_is_asked_who_may_be()
         let (response, results) = unlock(&client, &path, HashMap::new()).await;
         assert_eq!((response, error(&results)), (2, ErrorName::PinRequired));
     }
-    assert_eq!(world.log().matches("C_Login").count(), before + 1);
+    tokens::expect_logins(&world, before + 1).await;
     assert_eq!(unlock(&client, &path, interactive()).await.0, 0);
     assert_eq!(person.entries(), 1);
 
@@ -81,5 +81,5 @@ async fn a_wrong_stored_pin_is_sent_once_and_then_a_person_is_asked_who_may_be()
     store(&world, &path, "wrong-two");
     let (response, results) = unlock(&client, &path, interactive()).await;
     assert_eq!((response, error(&results)), (1, ErrorName::Cancelled));
-    assert_eq!(world.log().matches("C_Login").count(), before + 3);
+    tokens::expect_logins(&world, before + 3).await;
 }

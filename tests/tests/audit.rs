@@ -99,6 +99,7 @@ fn every_private_operation_is_told_with_who_and_which_key_and_never_what_about()
         "exec '{}' token change-pin --pin-fd 3 --new-pin-fd 4 3<old.pin 4<new.pin",
         binary("privyseal", false).display()
     );
+    world.says_pin();
     Run::of(change.args(["-c", &line]).output().unwrap()).ok();
     assert_eq!(
         told(&world),

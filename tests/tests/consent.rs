@@ -338,10 +338,12 @@ fn one_yes_serves_a_connection_until_it_ends_or_the_token_is_locked() {
 
     // who unlocks a token may use it
     world.privyseal(["token", "lock"]).ok();
+    world.says_pin();
     assert_eq!(ended(other.unlock(&token, PIN)), "ok");
     other.sign_bytes(&me).unwrap();
     not_authorized(&mutt);
     // not who finds it unlocked
+    world.says_pin();
     assert_eq!(ended(mutt.unlock(&token, PIN)), "ok");
     not_authorized(&mutt);
     assert_eq!(asked(&world), (0, 0));

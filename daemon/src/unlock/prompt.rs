@@ -84,14 +84,16 @@ impl Entry<'_> {
             _ => (self.info.pin_locked, self.info.pin_final_try),
         };
         let question = Question {
+            token: &self.info.id,
             kind,
             tries_left: tries_left(blocked, last),
             last_error: error.unwrap_or_default(),
             description: &self.description(""),
+            lengths: (self.info.pin_min, self.info.pin_max),
         };
         let job = self.request.job;
         job.set_state(State::WaitingForUser);
-        let answer = self.agents.request_pin(job, self.info, &question);
+        let answer = self.agents.request_pin(job, &question);
         job.set_state(State::Running);
         // what cannot be read ends the job: nothing was sent, and the agent is broken
         Some(answer?.and_then(descriptor::read_pin))

@@ -126,6 +126,34 @@ impl World {
         Self::new(Some(&with_keypad), None)
     }
 
+    /// A daemon with a SoftHSM token on which the key of peer-rsa.pem wants the PIN at every use.
+    pub fn with_key_for_each_use() -> Self {
+        let with_key = |config: String| {
+            let value = |key: &str| config.split(key).nth(1).unwrap().split('"').nth(1).unwrap();
+            let softhsm = Path::new(value("SOFTHSM2_CONF = "));
+            let write = |file: &str, kind: &[&str]| {
+                let run = Command::new("pkcs11-tool")
+                    .env("SOFTHSM2_CONF", softhsm)
+                    .args(["--module", value("path = "), "--login", "--pin", PIN])
+                    .args(["--token-label", "privyseal-demo", "--id", "c1"])
+                    .arg("--write-object")
+                    .arg(softhsm.with_file_name(file))
+                    .arg("--type")
+                    .args(kind)
+                    .output()
+                    .unwrap();
+                assert!(run.status.success(), "{run:?}");
+            };
+            write(
+                "peer-rsa.key",
+                &["privkey", "--always-auth", "--usage-decrypt"],
+            );
+            write("peer-rsa.pem", &["cert"]);
+            config
+        };
+        Self::new(Some(&with_key), None)
+    }
+
     /// A daemon without any module that can have so many descriptors open.
     pub fn with_descriptors(most: u32) -> Self {
         Self::new(None, Some(most))

@@ -16,7 +16,7 @@ use zbus::fdo::{ManagedObjects, PropertiesProxy};
 use zbus::names::InterfaceName;
 use zbus::{Connection, Fd, OwnedObjectPath, Variant};
 
-use super::{World, cms, job, manager, null, pipe};
+use super::{DEADLINE, World, cms, job, manager, null, pipe};
 
 pub const TOKEN: &str = "org.privyseal1.Token";
 pub const CERTIFICATE: &str = "org.privyseal1.Certificate";
@@ -178,7 +178,12 @@ done
 /// A client on whose display a person can be asked.
 pub async fn with_display(world: &World) -> Connection {
     let client = world.connect().await;
-    manager(&client)
+    set_display(&client).await;
+    client
+}
+
+pub async fn set_display(client: &Connection) {
+    manager(client)
         .await
         .set_context(HashMap::from([
             ("display", ":99".into()),
@@ -186,7 +191,18 @@ pub async fn with_display(world: &World) -> Connection {
         ]))
         .await
         .unwrap();
-    client
+}
+
+/// Waits until the log shows so many C_Logins, and no more: the worker's lines come on their own way.
+pub async fn expect_logins(world: &World, wanted: usize) {
+    let count = || world.log().matches("C_Login").count();
+    let arrive = async {
+        while count() < wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    let _ = tokio::time::timeout(DEADLINE, arrive).await;
+    assert_eq!(count(), wanted, "{}", world.log());
 }
 
 pub fn interactive<'a>() -> HashMap<&'a str, Variant<'a>> {
