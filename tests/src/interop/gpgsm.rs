@@ -51,9 +51,9 @@ impl<'a> Gpgsm<'a> {
 
     /// Bob's keys as the agent keeps them, without a passphrase: its import of PKCS #12 wants a person, and crashes for EC.
     fn give_keys(&self) {
+        // exits with 2 for one X25519 key in a hundred, of which it can make no keygrip; it has no use for these keys
         let list = self
             .gpgsm(&["--with-colons", "--with-keygrip", "--list-keys"])
-            .ok()
             .text();
         let mut grips = HashMap::new();
         let mut fingerprint = "";
