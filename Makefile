@@ -1,5 +1,5 @@
 # Privyseal. `make demo` and `make test` need a Debian 12 machine with Rust; the rest is installed.
-.PHONY: help deps build demo test lint fuzz soak bench install clean
+.PHONY: help deps build demo test test-all lint fuzz soak bench install clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -21,6 +21,12 @@ test: deps
 	@scripts/build-kryoptic.sh
 	cargo build --locked --workspace
 	cargo test --locked --workspace
+
+## make test-all  every test, and those of kinds of tokens that few use
+test-all: deps
+	@scripts/build-kryoptic.sh
+	cargo build --locked --workspace
+	cargo test --locked --workspace -- --include-ignored
 
 ## make lint    formatting, clippy, licences and sources of dependencies
 lint:

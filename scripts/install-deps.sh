@@ -10,6 +10,9 @@ packages=(
     opensc           # pkcs11-tool, a witness in the tests; opensc-pkcs11.so and opensc-tool of the tests with cards
     pcscd            # readers of the tests with cards
     vsmartcard-vpcd  # two virtual readers for it
+    swtpm            # an emulated TPM 2.0 of the tests
+    libtpm2-pkcs11-1 # its PKCS#11 module
+    libtss2-tcti-swtpm0 # between them
     iproute2         # loopback in a network namespace of the tests
     util-linux       # unshare
     openssl          # the witness for everything that Privyseal makes

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Label of the token that `kryoptic-token` makes; its PIN is [`crate::PIN`].
+/// Label of the token that worlds make; its PIN is [`crate::PIN`].
 pub const LABEL: &str = "kryoptic-test";
 
 /// The module that `scripts/build-kryoptic.sh` builds.

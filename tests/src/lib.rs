@@ -14,6 +14,7 @@ pub mod bytes;
 pub mod conformance;
 pub mod der;
 pub mod interop;
+pub mod kinds;
 pub mod kryoptic;
 pub mod memory;
 pub mod program;

@@ -34,7 +34,7 @@ pub struct WorldOptions {
     pub release: bool,
     /// (certificate, key) files that the token gets too; see [`World::not_imported`]
     pub keys: Vec<(PathBuf, PathBuf)>,
-    /// kinds of keys on a second token, of kryoptic (`tests/src/bin/kryoptic-token.rs`); none: no such token
+    /// kinds of keys on a second token, of kryoptic (`tests/src/bin/make-token.rs`); none: no such token
     pub kryoptic: &'static [&'static str],
     /// Keys of a PIV card in the first virtual reader (`9c=p256` …; PIN 123456, PUK 12345678), behind OpenSC and a pcscd of its
     /// own; none: no such card. Only in [`privyseal_virtual_card::pcscd::in_private_place`].
@@ -319,14 +319,16 @@ impl World {
             kryoptic::configuration(&self.path("kryoptic.sql")),
         );
         let made = self
-            .command(binary("kryoptic-token", self.release))
+            .command(binary("make-token", self.release))
             .env("KRYOPTIC_CONF", &conf)
+            .arg(kryoptic::module())
+            .args([kryoptic::LABEL, PIN])
             .arg(self.dir())
-            .args(kinds)
+            .args(kinds.iter().map(|kind| format!("{kind}={kind}")))
             .output()
             .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let anchors = format!("anchors = [\"{}\", ", self.path("pq-anchor.pem").display());
+        assert!(made.status.success() && made.stdout.is_empty(), "{made:?}");
+        let anchors = format!("anchors = [\"{}\", ", self.path("anchor.pem").display());
         format!(
             "{}\n[[module]]\npath = \"{}\"\nenv = {{ KRYOPTIC_CONF = \"{}\" }}\n",
             config.replacen("anchors = [", &anchors, 1),

@@ -50,9 +50,12 @@ pub struct ModuleConfig {
 /// C_GetInfo.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct ModuleInfo {
+    #[serde(deserialize_with = "protocol::text")]
     pub description: String,
+    #[serde(deserialize_with = "protocol::text")]
     pub manufacturer: String,
     /// `2.6`
+    #[serde(deserialize_with = "protocol::text")]
     pub library_version: String,
 }
 
@@ -66,11 +69,16 @@ pub struct TokenId(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct TokenInfo {
     pub id: TokenId,
+    #[serde(deserialize_with = "protocol::text")]
     pub label: String,
+    #[serde(deserialize_with = "protocol::text")]
     pub serial: String,
+    #[serde(deserialize_with = "protocol::text")]
     pub manufacturer: String,
+    #[serde(deserialize_with = "protocol::text")]
     pub model: String,
     /// slot description
+    #[serde(deserialize_with = "protocol::text")]
     pub reader: String,
     pub initialized: bool,
     pub login_required: bool,
@@ -114,6 +122,7 @@ pub struct TokenCertificate {
     pub der: Vec<u8>,
     #[serde(with = "serde_bytes")]
     pub id: Vec<u8>,
+    #[serde(deserialize_with = "protocol::text")]
     pub label: String,
     /// A private key belongs to it. Before login it is what public objects suggest (a public key of the same CKA_ID, else
     /// "yes" for a non-CA certificate with a CKA_ID); after login what was found.

@@ -196,6 +196,16 @@ pub(crate) struct Snapshot {
     pub certificates: Vec<TokenCertificate>,
 }
 
+/// What a module calls something: without control characters, which would end the daemon's connection to the bus (NUL, as in the
+/// model of tpm2-pkcs11's tokens) or move a terminal's cursor.
+pub(crate) fn text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<String, D::Error> {
+    let given = String::deserialize(deserializer)?;
+    let shown = given.chars().map(|c| if c.is_control() { ' ' } else { c });
+    Ok(shown.collect::<String>().trim_end().to_owned())
+}
+
 /// A PIN or a derived key: wiped when dropped, never shown.
 pub(crate) struct Secret(pub Zeroizing<Vec<u8>>);
 
@@ -218,5 +228,25 @@ impl<'de> Deserialize<'de> for Secret {
             }
         }
         deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame;
+
+    #[test]
+    fn what_a_module_calls_itself_has_no_control_characters() {
+        let said = ModuleInfo {
+            description: "SW\0\0TPM\0".into(),
+            manufacturer: "\x1b[2JÄrger".into(),
+            library_version: "1.9".into(),
+        };
+        let sent = frame::encode(&said, frame::MAX_REPLY).unwrap();
+        let heard: ModuleInfo = frame::decode(sent.get(4..).unwrap()).unwrap();
+        assert_eq!(heard.description, "SW  TPM");
+        assert_eq!(heard.manufacturer, " [2JÄrger");
+        assert_eq!(heard.library_version, "1.9");
     }
 }

@@ -1,4 +1,5 @@
-//! How real modules differ, as data with a reason each (measured: SoftHSM 2.6.1, OpenSC 0.23).
+//! How real modules differ, as data with a reason each (measured: SoftHSM 2.6.1, OpenSC 0.23, kryoptic 1.5.4, tpm2-pkcs11 1.9.0,
+//! NSS softokn 3.87; `tests/src/kinds/` does it again).
 //!
 //! A module is recognised by its file name before C_Initialize and by C_GetInfo's manufacturer after it, so that one behind a
 //! forwarding module is recognised too. Everything else in this crate goes by what a module says and does. What a confined
@@ -14,7 +15,7 @@ pub(crate) struct Quirks {
     /// Its one lock makes the call to one card wait for the call to another: a worker for each reader. Of OpenSC only, whose
     /// readers can be hidden from a worker by its configuration.
     pub worker_per_reader: bool,
-    /// New tokens show only after C_Finalize and C_Initialize.
+    /// New tokens, or new keys, show only after C_Finalize and C_Initialize.
     pub reinitialize_to_rescan: bool,
     /// After C_Logout the card goes on working for every program until everything of ours has let go of it.
     pub release_after_logout: bool,
@@ -49,11 +50,13 @@ pub(crate) enum Place {
     Setting(&'static Place, &'static str),
     /// the folder that this is in
     Folder(&'static Place),
+    /// this with that at its end
+    With(&'static Place, &'static str),
     /// `key='value'` in C_Initialize's pReserved
     InitArgument(&'static str),
 }
 
-use Place::{At, Folder, InitArgument, Setting, Variable};
+use Place::{At, Folder, InitArgument, Setting, Variable, With};
 
 const PCSCD: Use = Use::Socket(At("/run/pcscd"));
 
@@ -122,11 +125,12 @@ const KNOWN: &[Known] = &[
             ..Quirks::NONE
         },
     },
-    // Its store is SQLite's too. Talks to the TPM itself, to the resource manager by the system bus, or to an emulated one.
+    // Its store is SQLite's too, and read by C_Initialize: keys made by others show only after the next one. Talks to the TPM itself, to the resource manager by the system bus, or to an emulated one.
     Known {
         file: "libtpm2_pkcs11",
         manufacturer: "tpm2-software.github.io",
         quirks: Quirks {
+            reinitialize_to_rescan: true,
             uses: &[
                 Use::Write(Variable(
                     "TPM2_PKCS11_STORE",
@@ -134,7 +138,8 @@ const KNOWN: &[Known] = &[
                     &["/etc/tpm2_pkcs11", "~/.tpm2_pkcs11"],
                 )),
                 Use::Device(Variable(TCTI, "device:", &["/dev/tpmrm0"])),
-                Use::Socket(Variable(TCTI, "swtpm:path=", &[])),
+                Use::Socket(SWTPM),
+                Use::Socket(With(&SWTPM, ".ctrl")),
                 Use::If(
                     TCTI,
                     &["tabrmd"],
@@ -184,6 +189,8 @@ const SOFTHSM_CONF: Place = Variable(
 );
 const KRYOPTIC_CONF: Place = Variable("KRYOPTIC_CONF", "", &["~/.config/kryoptic/token.conf"]);
 const TCTI: &str = "TPM2_PKCS11_TCTI";
+/// Commands go there, and what is said to the emulator itself to another socket beside it.
+const SWTPM: Place = Variable(TCTI, "swtpm:path=", &[]);
 
 /// By the module's file, before C_Initialize; `None`: nothing is known of it.
 pub(crate) fn by_file(module: &Path) -> Option<Quirks> {

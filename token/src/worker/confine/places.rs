@@ -138,6 +138,14 @@ impl System<'_> {
                 files.iter().flat_map(|file| settings(file, key)).collect()
             }
             Place::Folder(of) => self.paths(of).iter().map(|path| folder(path)).collect(),
+            Place::With(of, end) => {
+                let with_end = |path: PathBuf| {
+                    let mut path = path.into_os_string();
+                    path.push(end);
+                    PathBuf::from(path)
+                };
+                self.paths(of).into_iter().map(with_end).collect()
+            }
             Place::InitArgument(key) => self
                 .init_args
                 .and_then(|args| argument(args, key))
