@@ -16,7 +16,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 
 use common::tokens::{
-    Person, TOKEN, at, error, expect_logins, interactive, pin, property, set_display, token, unlock,
+    Person, TOKEN, at, error, expect_logins, interactive, pin, property, set_display, sign, token,
+    unlock,
 };
 use common::{DEADLINE, PIN, World, cms, error_name, job, manager, null, pipe, xml};
 use privyseal_proto::limits::WAIT_MAX;
@@ -519,4 +520,33 @@ async fn an_agent_is_as_checked_in() {
         .find(|(name, _)| *name == "org.privyseal1.Agent")
         .unwrap();
     assert_eq!(shown, xml::parse(reference));
+}
+
+/// What a program says is no word of a person's: consent is asked for at the daemon's own prompt (design rule 18).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_by_an_agent_is_no_yes_to_a_use_of_a_key() {
+    let person = Person::new("");
+    let config = format!(
+        "\n[pinentry]\nprogram = {:?}\n[consent]\nmode = \"each\"\n",
+        person.program().display().to_string()
+    );
+    let world = World::with_token_and(&config);
+    let (client, mut agent) = with_agent(&world, [Answer::Pin(PIN)]).await;
+    set_display(&client).await;
+    let (response, results) = sign(&client, interactive()).await;
+    assert_eq!(response, 0, "{results:?}");
+    agent.asked().await;
+    let confirmed = || {
+        person
+            .asked()
+            .lines()
+            .filter(|line| *line == "CONFIRM")
+            .count()
+    };
+    assert_eq!(
+        (person.entries(), confirmed()),
+        (0, 1),
+        "{}",
+        person.asked()
+    );
 }

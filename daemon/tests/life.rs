@@ -93,7 +93,8 @@ async fn contexts_are_checked() {
             "decompress",
             "open",
             "receipts",
-            "agents"
+            "agents",
+            "audit"
         ]
     );
     assert_eq!(

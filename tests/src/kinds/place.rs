@@ -140,8 +140,22 @@ impl Place {
         }
     }
 
-    /// The entry in the daemon's configuration.
-    pub fn entry(&self) -> String {
+    /// Adds its entry to the daemon's configuration, where it is not there.
+    pub fn configure(&self, world: &World) {
+        let config = world.token_file("privyseal.toml");
+        let mut text = std::fs::read_to_string(&config).unwrap();
+        if !text.contains(&format!("path = \"{}\"", self.module.display())) {
+            text += &self.entry();
+        }
+        std::fs::write(&config, text).unwrap();
+    }
+
+    /// For programs that load its module.
+    pub fn env(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    fn entry(&self) -> String {
         let env = self
             .env
             .iter()
@@ -167,7 +181,7 @@ impl Place {
         for (name, key) in keys {
             let made = world
                 .command(crate::binary("make-token", false))
-                .envs(self.env.iter().map(|(name, value)| (name, value)))
+                .envs(self.env())
                 .arg(&self.module)
                 .args([kind.label, kind.pin])
                 .arg(folder(world))

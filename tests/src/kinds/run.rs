@@ -27,12 +27,7 @@ pub fn run(kind: &Kind) {
     } else {
         Vec::new()
     };
-    let config = world.token_file("privyseal.toml");
-    let mut text = std::fs::read_to_string(&config).unwrap();
-    if !text.contains(&format!("path = \"{}\"", place.module.display())) {
-        text += &place.entry();
-    }
-    std::fs::write(&config, text).unwrap();
+    place.configure(&world);
     world.start_daemon();
     wait_until(kind.label, || {
         let list = world.privyseal(["token", "list", "--json"]);

@@ -30,6 +30,25 @@ pub fn in_private_place(test: &str, body: impl FnOnce()) {
         body();
         return;
     }
+    match once_more(&["--exact", test, "--nocapture", "--test-threads=1"]) {
+        Some(said) => {
+            print!("{said}");
+            assert!(said.contains("1 passed"), "in its private place:\n{said}");
+        }
+        None => {
+            // not eprintln: the harness hides what a passing test prints
+            let line = format!("NOT RUN: {test}: namespaces are not allowed here\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+    }
+}
+
+/// Runs this program once more, with these arguments, in namespaces of its own, where it is to call [`prepare`]. Gives what it
+/// printed; `None`: namespaces are not allowed here.
+///
+/// # Panics
+/// When it fails.
+pub fn once_more(arguments: &[&str]) -> Option<String> {
     let root = rustix::process::geteuid().is_root();
     let namespaces: &[&str] = if root {
         &["--mount", "--net"]
@@ -42,31 +61,28 @@ pub fn in_private_place(test: &str, body: impl FnOnce()) {
         .stderr(Stdio::null())
         .status();
     if !allowed.is_ok_and(|status| status.success()) {
-        // not eprintln: the harness hides what a passing test prints
-        let line = format!("NOT RUN: {test}: namespaces are not allowed here\n");
-        let _ = std::io::stderr().write_all(line.as_bytes());
-        return;
+        return None;
     }
     let program = std::env::current_exe().expect("this program has a path");
     let output = Command::new("unshare")
         .args(namespaces)
         .arg("--")
         .arg(program)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .args(arguments)
         .env(INSIDE, "1")
         .output()
         .expect("unshare is of util-linux");
-    let said = String::from_utf8_lossy(&output.stdout);
-    print!("{said}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        output.status.success() && said.contains("1 passed"),
+        output.status.success(),
         "in its private place:\n{said}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    Some(said)
 }
 
-/// Loopback is up, and the place of pcscd's socket is empty.
-fn prepare() {
+/// Loopback is up, and the place of pcscd's socket is empty. Only inside.
+pub fn prepare() {
     run("ip", &["link", "set", "lo", "up"]);
     fs::create_dir_all(RUN).expect("a place for pcscd's socket");
     run("mount", &["-t", "tmpfs", "none", RUN]);

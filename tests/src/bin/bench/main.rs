@@ -1,5 +1,5 @@
 //! `make bench`: Privyseal beside the token's own limit and beside its peers, in one run. Read the ratios, not the numbers.
-//! Arguments: `--quick`, `--mib N` (of bulk content; PRIVYSEAL_BENCH_MIB too), and of `signing`, `verifying`, `oneshot`, `bulk`, `beside` those
+//! Arguments: `--quick`, `--mib N` (of bulk content; PRIVYSEAL_BENCH_MIB too), and of `signing`, `verifying`, `oneshot`, `bulk`, `beside`, `kinds` those
 //! that are wanted (default: all).
 
 #![allow(
@@ -14,6 +14,7 @@
 mod beside;
 mod bulk;
 mod gpgsm;
+mod kinds;
 mod limit;
 mod oneshot;
 mod raw;
@@ -27,6 +28,11 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|a| a == "raw") {
         raw::child(&args[1..]);
+    }
+    if let [first, seconds] = args.as_slice()
+        && first == kinds::CARD
+    {
+        return kinds::card(seconds);
     }
     let quick = args.iter().any(|a| a == "--quick");
     let seconds = if quick { 1.0 } else { 4.0 };
@@ -46,7 +52,7 @@ fn main() {
         ..WorldOptions::default()
     });
     world.unlock();
-    const PARTS: [&str; 5] = ["signing", "verifying", "oneshot", "bulk", "beside"];
+    const PARTS: [&str; 6] = ["signing", "verifying", "oneshot", "bulk", "beside", "kinds"];
     let all = !args.iter().any(|a| PARTS.contains(&a.as_str()));
     let wanted = |part: &str| all || args.iter().any(|a| a == part);
     if wanted("signing") {
@@ -64,6 +70,9 @@ fn main() {
         world.start_daemon();
         world.unlock();
         bulk::run(&world, mib);
+    }
+    if wanted("kinds") {
+        kinds::run(seconds);
     }
     if wanted("beside") {
         beside::run(&mut world, seconds);

@@ -79,16 +79,20 @@ pub fn fingerprint_of(world: &World, file: &Path) -> String {
 }
 
 fn over_the_bus(world: &World, key: Key, clients: usize, seconds: f64) -> Times {
-    let signer = fingerprint(world, key.label());
+    over_the_bus_with(world, &fingerprint(world, key.label()), clients, seconds)
+}
+
+/// SignBytes by so many clients.
+pub fn over_the_bus_with(world: &World, signer: &str, clients: usize, seconds: f64) -> Times {
     let mail = mail();
     let barrier = Barrier::new(clients);
     let all: Vec<Vec<Duration>> = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..clients)
             .map(|_| {
-                let (world, signer, mail, barrier) = (&world, &signer, &mail, &barrier);
+                let (mail, barrier) = (&mail, &barrier);
                 scope.spawn(move || {
                     let client = Client::connect(world.bus_address());
-                    let options = [("signer", signer.as_str())];
+                    let options = [("signer", signer)];
                     client.sign(mail, &options).unwrap();
                     barrier.wait();
                     let end = Instant::now() + Duration::from_secs_f64(seconds);
