@@ -2,6 +2,7 @@
 //! latter is unverified).
 
 use std::collections::HashMap;
+use std::env;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -56,18 +57,39 @@ impl Default for Context {
     }
 }
 
+impl Context {
+    /// With the daemon's own display for that of the client, and no terminal.
+    fn at_home(&self) -> Self {
+        Context {
+            client: ClientContext {
+                display: env::var("DISPLAY").ok(),
+                wayland_display: env::var("WAYLAND_DISPLAY").ok(),
+                application: self.client.application.clone(),
+                interactive: self.client.interactive,
+                ..ClientContext::default()
+            },
+            tty: None,
+            uid: self.uid,
+        }
+    }
+}
+
 impl Clients {
     /// Asks nobody: all is in the header or was told before. `None`: the bus has not yet said who it is.
     pub fn caller(&self, header: &Header<'_>) -> Result<Option<Caller>, Failure> {
         let name = sender(header)?;
         let Known { context, peer } = self.known().get(name).cloned().unwrap_or_default();
         Ok(peer.map(|peer| Caller {
+            // a display or terminal that a sandbox brings along is no place to ask a person at
+            context: match peer.sandbox {
+                Some(_) => Arc::new(context.at_home()),
+                None => context,
+            },
             name: name.to_owned(),
             allows_prompt: header
                 .primary()
                 .flags()
                 .contains(Flags::ALLOW_INTERACTIVE_AUTH),
-            context,
             peer,
         }))
     }

@@ -112,8 +112,7 @@ impl Credentials {
             return Some(Err(unmarked(&error)));
         }
         Some(send(pin).inspect(|()| self.unmark(id)).map_err(|failure| {
-            if failure.name == ErrorName::BadPinFinalTry {
-                // it was not sent
+            if was_not_refused(failure.name) {
                 match before {
                     Some(marker) => noted(self.mark(id, marker)),
                     None => self.unmark(id),
@@ -234,6 +233,21 @@ impl Marker {
         };
         words.next().is_none().then_some(marker)
     }
+}
+
+/// It was not sent; or it was right, and what came after it failed.
+fn was_not_refused(name: ErrorName) -> bool {
+    matches!(
+        name,
+        ErrorName::BadPinFinalTry
+            | ErrorName::TokenNotPresent
+            | ErrorName::NoSecretKey
+            | ErrorName::UnsupportedAlgorithm
+            | ErrorName::UsageNotAllowed
+            | ErrorName::Busy
+            | ErrorName::Cancelled
+            | ErrorName::NoSpace
+    )
 }
 
 fn may_be_tried(marker: Option<Marker>, version: Version) -> bool {

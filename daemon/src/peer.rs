@@ -27,23 +27,28 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// What the bus says, and what `/proc` says of that process.
-    pub fn of(name: &str, credentials: &ConnectionCredentials, own_uid: u32) -> Self {
+    /// What the bus says, and what `/proc` says of that process. `None`: the bus does not say whose it is.
+    pub fn of(name: &str, credentials: &ConnectionCredentials) -> Option<Self> {
         let pid = credentials.process_id();
         let process = pid.map(|pid| Path::new("/proc").join(pid.to_string()));
         let process = process.as_deref();
         let label = credentials.linux_security_label();
-        let sandbox = process
-            .and_then(flatpak)
-            .or_else(|| label.and_then(|label| confined(label)));
-        Peer {
+        Some(Peer {
             name: name.into(),
-            uid: credentials.unix_user_id().unwrap_or(own_uid),
+            uid: credentials.unix_user_id()?,
             pid,
             program: process.and_then(program),
-            sandbox,
-        }
+            sandbox: sandbox(process, label.map(Vec::as_slice)),
+        })
     }
+}
+
+/// In doubt there is one: of a process that is not there to be looked at.
+fn sandbox(process: Option<&Path>, label: Option<&[u8]>) -> Option<String> {
+    let Some(process) = process.filter(|process| process.exists()) else {
+        return Some("unknown".into());
+    };
+    flatpak(process).or_else(|| label.and_then(confined))
 }
 
 /// Flatpak puts `/.flatpak-info` into its sandboxes, also that of the proxy through which they reach the bus. Where `/proc` is not
@@ -65,11 +70,11 @@ fn scope(cgroup: &str) -> Option<String> {
     Some(short(id))
 }
 
-/// A profile of AppArmor that is enforced: `snap.mail.mail (enforce)`. SELinux labels every process, which says nothing.
+/// A profile of AppArmor that holds: `snap.mail.mail (enforce)`. SELinux labels every process, which says nothing.
 fn confined(label: &[u8]) -> Option<String> {
     let label = String::from_utf8_lossy(label);
-    let label = label.trim_end_matches('\0');
-    label.strip_suffix(" (enforce)").map(short)
+    let (profile, mode) = label.trim_end_matches('\0').rsplit_once(" (")?;
+    (!matches!(mode, "unconfined)" | "complain)")).then(|| short(profile))
 }
 
 fn program(process: &Path) -> Option<String> {
@@ -115,12 +120,22 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_be_looked_at_is_taken_for_sandboxed() {
+        let process = tempfile::tempdir().unwrap();
+        assert_eq!(sandbox(Some(process.path()), None), None);
+        for gone in [None, Some(Path::new("/proc/none"))] {
+            assert_eq!(sandbox(gone, None).as_deref(), Some("unknown"));
+        }
+    }
+
+    #[test]
     fn an_enforced_profile_confines_and_other_labels_do_not() {
         let name = |label: &str| confined(label.as_bytes());
         assert_eq!(
             name("snap.mail.mail (enforce)\0").as_deref(),
             Some("snap.mail.mail")
         );
+        assert_eq!(name("a//&b (mixed)").as_deref(), Some("a//&b"));
         for other in [
             "unconfined\0",
             "firefox (unconfined)",

@@ -58,7 +58,7 @@ async fn main(data: &Path) -> Result<(), String> {
             return Ok(());
         }
     };
-    start_modules(service.registry.clone(), config, worker);
+    start_modules(service.registry.clone(), config, worker, data.to_owned());
     serve(&mut signals, &service, &connection).await;
     stop(&service, &connection).await;
     Ok(())
@@ -125,11 +125,12 @@ async fn load(
 }
 
 /// In the background: a slow module delays nothing.
-fn start_modules(registry: Arc<Registry>, config: Arc<Config>, worker: PathBuf) {
+fn start_modules(registry: Arc<Registry>, config: Arc<Config>, worker: PathBuf, data: PathBuf) {
     tokio::task::spawn_blocking(move || {
-        let found = privyseal_token::discover(&config.module, config.modules.p11_kit);
-        for module in &found {
+        let mut found = privyseal_token::discover(&config.module, config.modules.p11_kit);
+        for module in &mut found {
             tracing::info!(path = %module.path.display(), "module");
+            module.counts = Some(data.clone());
         }
         registry.start(found, &worker);
         registry.set_batch(config.pin.batch());
@@ -173,7 +174,13 @@ async fn stop(service: &Arc<Service>, connection: &Connection) {
         tracing::debug!("the bus does not answer");
     }
     service.close();
-    service.unlocker.agents.release_all().await;
+    let told = service.unlocker.agents.release_all();
+    if tokio::time::timeout(Duration::from_millis(200), told)
+        .await
+        .is_err()
+    {
+        tracing::debug!("agents were not told");
+    }
     if tokio::time::timeout(JOBS_END, service.jobs.idle())
         .await
         .is_err()

@@ -204,7 +204,7 @@ impl Unlocker {
         request.job.set_state(State::Running);
         let result = self.opened(&module, &info, request.caller, request.purpose, result);
         if result.is_ok() {
-            self.consents.give(&request.caller.peer, token);
+            self.vouch(&request.caller.peer, token, by_person);
             request.typed.set(by_person.then(|| token.clone()));
         }
         result
@@ -230,6 +230,13 @@ impl Unlocker {
             self.registry.refresh();
         }
         result
+    }
+
+    /// Who said the PIN need not be asked again; but from a sandbox only a person's own entry counts.
+    fn vouch(&self, peer: &Peer, token: &TokenId, by_person: bool) {
+        if by_person || peer.sandbox.is_none() {
+            self.consents.give(peer, token);
+        }
     }
 
     /// `None`: there is none that may be tried. Only in turn.
@@ -337,7 +344,7 @@ impl Unlocker {
             self.counted(own, &admitted, &mut || attempt(pin.take()))
                 .and_then(|result| result.map_err(token_failure))
         })?;
-        self.consents.give(&request.caller.peer, token);
+        self.vouch(&request.caller.peer, token, admitted.waits_for_pin());
         Ok(())
     }
 

@@ -464,6 +464,11 @@ impl World {
         );
     }
 
+    /// A variable of the environment of whatever is started from now on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.insert(name.into(), value.into());
+    }
+
     pub fn daemon_pid(&self) -> u32 {
         self.daemon.as_ref().unwrap().id()
     }

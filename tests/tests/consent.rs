@@ -16,6 +16,7 @@ use privyseal_proto::{INTERFACES, token_path};
 use privyseal_tests::bytes::{Answer, Client};
 use privyseal_tests::program::{Done, Program};
 use privyseal_tests::{PIN, Run, World, WorldOptions, binary};
+use privyseal_virtual_card::pcscd::in_private_place;
 
 const MAIL: &str = "Content-Type: text/plain\r\n\r\nHello\r\n";
 
@@ -442,4 +443,81 @@ fn the_question_says_who_asks_with_which_key_and_what_for() {
     ] {
         assert!(question.contains(part), "{part}: {question}");
     }
+}
+
+/// A root of copies, with the file that Flatpak puts there, the command line, and another name of the bus's socket. Nothing is mounted.
+fn sandbox(world: &World) {
+    let root = world.path("sandbox");
+    let program = binary("privyseal", false);
+    let listed = world.run("ldd", [&program]).ok().text();
+    let libraries = listed
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    for file in libraries {
+        let copy = root.join(file.trim_start_matches('/'));
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(file, copy).unwrap();
+    }
+    fs::copy(program, root.join("privyseal")).unwrap();
+    fs::copy(world.path("mail.txt"), root.join("mail.txt")).unwrap();
+    fs::hard_link(world.path("bus"), root.join("bus")).unwrap();
+    fs::write(
+        root.join(".flatpak-info"),
+        "[Application]\nname=org.example.Mail\n",
+    )
+    .unwrap();
+}
+
+fn from_sandbox(world: &World, args: &[&str]) -> Run {
+    let mut command = world.command("chroot");
+    command
+        .arg(world.path("sandbox"))
+        .arg("/privyseal")
+        .args(args);
+    // a display of its own is no place to ask at
+    command.env("DISPLAY", ":99");
+    command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/bus");
+    Run::of(command.stdin(Stdio::null()).output().unwrap())
+}
+
+#[test]
+fn who_is_in_a_sandbox_is_asked_about_where_others_are_not_and_on_no_display_of_its_own() {
+    let name =
+        "who_is_in_a_sandbox_is_asked_about_where_others_are_not_and_on_no_display_of_its_own";
+    in_private_place(name, || {
+        let mut world = world("session", "");
+        sandbox(&world);
+        world.unlock();
+        let me = signer(&world);
+        let sign = ["sign", "mail.txt", "-s", &me, "-o", "signed", "--json"];
+        with_person(&world, &sign).ok();
+        let refused = from_sandbox(&world, &sign).fails_with(5);
+        assert_eq!(
+            refused.json()["error"],
+            "org.privyseal1.Error.NotAuthorized"
+        );
+        assert_eq!(asked(&world), (0, 0));
+
+        assert_eq!(world.stop_daemon(), 0);
+        world.set_env("DISPLAY", ":7");
+        world.start_daemon();
+        world.unlock();
+        says(&world, NO);
+        let refused = from_sandbox(&world, &sign).fails_with(5);
+        assert_eq!(refused.json()["error"], "org.privyseal1.Error.Cancelled");
+        let log = String::from_utf8(world.read("pinentry.log")).unwrap();
+        for part in ["sandbox org.example.Mail", "OPTION display=:7"] {
+            assert!(log.contains(part), "{part}: {log}");
+        }
+        assert_eq!(asked(&world), (0, 1));
+        says(&world, "OK");
+        from_sandbox(&world, &sign).ok();
+        assert_eq!(asked(&world), (0, 1));
+        with_person(&world, &sign).ok();
+        assert_eq!(asked(&world), (0, 0));
+        // what others do is not for it
+        from_sandbox(&world, &["audit"]).fails_with(5);
+        let all = world.privyseal(["audit", "--json"]).ok().text();
+        assert!(all.contains("\"sandbox\":\"org.example.Mail\""), "{all}");
+    });
 }

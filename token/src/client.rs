@@ -10,10 +10,11 @@ mod readers;
 mod shared;
 mod spawn;
 mod supervisor;
+mod wrong_pins;
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -27,7 +28,8 @@ use crate::{
 };
 use lanes::{Lane, Lanes};
 use readers::Watch;
-use shared::{Setup, Whose, lock};
+use shared::{Setup, lock};
+use wrong_pins::{Whose, WrongPins};
 
 /// Time from a request's start in the module to the worker's end.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -90,11 +92,11 @@ impl Module {
         // by the file's name only: whether readers are to be hidden must be known before the module is loaded
         let per_reader = quirks::by_file(&config.path).is_some_and(|q| q.worker_per_reader);
         let setup = Setup {
+            wrong_pins: Mutex::new(WrongPins::new(config.counts.clone())),
             config,
             worker: worker.to_owned(),
             deadline,
             notify,
-            wrong_pins: Default::default(),
             batch: Default::default(),
         };
         let lanes = Arc::new(Lanes::start(setup, per_reader));

@@ -45,6 +45,9 @@ pub struct ModuleConfig {
     /// Seconds that one call may take before the worker is killed; 30 where it is not said.
     #[serde(default)]
     pub deadline: Option<u32>,
+    /// A folder in which wrong PINs are counted across restarts, for tokens that show no count; not from the configuration.
+    #[serde(skip)]
+    pub counts: Option<PathBuf>,
 }
 
 /// C_GetInfo.

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Demo, PIN, eventually, openssl, pin};
-use privyseal_token::{Error, Hash, KeyRef, ModuleStatus, SignScheme, UnwrapScheme};
+use common::{Demo, PIN, eventually, openssl, pin, worker};
+use privyseal_token::{Error, Hash, KeyRef, Module, ModuleStatus, SignScheme, UnwrapScheme};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 const PKCS1: SignScheme = SignScheme::RsaPkcs1(Hash::Sha256);
@@ -632,6 +632,35 @@ fn calls_made_while_the_worker_starts_wait_for_it() {
     let token = demo.token(&module).id;
     let (module, token): (Arc<_>, _) = (module, token);
     module.login(&token, Some(pin()), false).unwrap();
+}
+
+#[test]
+fn wrong_pins_are_counted_across_restarts() {
+    let demo = Demo::new();
+    let start = || {
+        let mut config = demo.config();
+        config.counts = Some(demo.dir().to_owned());
+        let module = Module::start(config, worker(), Box::new(|_| ()));
+        eventually("it is loaded", || module.status() == ModuleStatus::Ok);
+        let token = demo.token(&module).id;
+        (module, token)
+    };
+    let wrong = || zeroize::Zeroizing::new(b"999999".to_vec());
+    for expected in [Error::BadPin, Error::BadPinFewTriesLeft] {
+        let (module, token) = start();
+        assert_eq!(module.login(&token, Some(wrong()), false), Err(expected));
+    }
+    let (module, token) = start();
+    assert!(demo.token(&module).pin_final_try);
+    let last = module.login(&token, Some(pin()), false);
+    assert_eq!(last, Err(Error::BadPinFinalTry));
+    module.login(&token, Some(pin()), true).unwrap();
+    drop(module);
+    let (module, token) = start();
+    assert_eq!(
+        module.login(&token, Some(wrong()), false),
+        Err(Error::BadPin)
+    );
 }
 
 #[test]

@@ -107,6 +107,14 @@ impl Entry {
         }
     }
 
+    /// Nothing was done, and nothing sent to the token: whoever asks can have as many as he likes.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self.result,
+            "NotAuthorized" | "PinRequired" | "NoAgent" | "Cancelled" | "Timeout" | "Busy"
+        )
+    }
+
     /// Of the trail itself.
     pub(super) fn trail(result: &'static str, what: String) -> Self {
         Entry {

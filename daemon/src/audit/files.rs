@@ -18,6 +18,9 @@ use crate::operation::rfc3339;
 /// Files that are kept, with the one that is written.
 pub(super) const FILES: u64 = 4;
 
+/// The next file, until the others have moved on.
+const NEXT: &str = "audit.new";
+
 /// One line.
 #[derive(Serialize)]
 struct Record<'a> {
@@ -121,6 +124,11 @@ impl Files {
         result.map(|()| all)
     }
 
+    /// Not written yet: what was found at the start.
+    pub fn pending(&self) -> impl Iterator<Item = &Entry> {
+        self.pending.iter()
+    }
+
     pub fn end(&self) -> &End {
         &self.end
     }
@@ -161,6 +169,9 @@ impl Files {
 
     fn rotate(&mut self) -> io::Result<()> {
         self.current.sync_data()?;
+        // first what may fail: a file that cannot be made must not cost one that is there
+        let next = own_file(&self.folder, NEXT, |o| o.append(true))?;
+        next.set_len(0)?;
         for pair in names(&self.folder).windows(2) {
             if let [older, newer] = pair {
                 match fs::rename(newer, older) {
@@ -169,7 +180,8 @@ impl Files {
                 }
             }
         }
-        self.current = own_file(&self.folder, "audit.jsonl", |o| o.append(true))?;
+        fs::rename(self.folder.join(NEXT), self.folder.join("audit.jsonl"))?;
+        self.current = next;
         self.len = 0;
         Ok(())
     }

@@ -13,7 +13,7 @@ mod tests;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use privyseal_proto::{ErrorName, Failure};
 use tokio::sync::{Notify, broadcast};
@@ -25,13 +25,50 @@ use files::Files;
 
 /// Between a record and the time when it is put to disk; a crash of the daemon loses none, one of the machine those of this time.
 const SYNC: Duration = Duration::from_secs(1);
+/// Refusals that are told within a minute; of the others there is a count.
+const REFUSALS: u32 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Records that wait to be announced; who is slower than that misses some.
 const ANNOUNCED: usize = 1024;
 
 pub struct Trail {
     files: Mutex<Files>,
+    refusals: Mutex<Refusals>,
     announced: broadcast::Sender<Arc<Entry>>,
     unsynced: Notify,
+}
+
+/// How many refusals there were lately: who makes them cost nothing must not be able to push older records out with them.
+#[derive(Default)]
+struct Refusals {
+    since: Option<Instant>,
+    told: u32,
+    left_out: u64,
+}
+
+enum Turn {
+    /// after so many that were left out
+    Told {
+        before: u64,
+    },
+    LeftOut,
+}
+
+impl Refusals {
+    fn next(&mut self, now: Instant) -> Turn {
+        let is_over = |since| now.saturating_duration_since(since) >= MINUTE;
+        if self.since.is_none_or(is_over) {
+            (self.since, self.told) = (Some(now), 0);
+        }
+        if self.told >= REFUSALS {
+            self.left_out = self.left_out.saturating_add(1);
+            return Turn::LeftOut;
+        }
+        self.told = self.told.saturating_add(1);
+        Turn::Told {
+            before: std::mem::take(&mut self.left_out),
+        }
+    }
 }
 
 impl Trail {
@@ -42,6 +79,7 @@ impl Trail {
     pub fn open(folder: &Path) -> io::Result<Self> {
         Ok(Trail {
             files: Mutex::new(Files::open(folder)?),
+            refusals: Mutex::default(),
             announced: broadcast::Sender::new(ANNOUNCED),
             unsynced: Notify::new(),
         })
@@ -57,6 +95,20 @@ impl Trail {
     /// # Errors
     /// `NoSpace` where the disk is full.
     pub fn record(&self, entry: Entry) -> Result<(), Failure> {
+        if entry.is_refusal() {
+            match self.refusals().next(Instant::now()) {
+                Turn::LeftOut => return Ok(()),
+                Turn::Told { before: 0 } => {}
+                Turn::Told { before } => {
+                    let what = format!("{before} more refusals");
+                    self.append(Entry::trail("left-out", what))?;
+                }
+            }
+        }
+        self.append(entry)
+    }
+
+    fn append(&self, entry: Entry) -> Result<(), Failure> {
         self.files().append(&entry).map_err(|error| {
             tracing::error!(%error, "the audit trail cannot be written");
             unwritten(&error)
@@ -95,7 +147,8 @@ impl Trail {
     pub fn verify(&self) -> Result<Verified, Failure> {
         let files = self.files();
         let present = files.present().map_err(|e| unreadable(&e))?;
-        read::verify(&present, files.end()).map_err(|e| unreadable(&e))
+        let found = read::verify(&present, files.end()).map_err(|e| unreadable(&e))?;
+        Ok(found.and(files.pending()))
     }
 
     /// What was written is on disk.
@@ -104,6 +157,10 @@ impl Trail {
         if let Err(error) = file.and_then(|file| file.sync_data()) {
             tracing::warn!(%error, "the audit trail is not put to disk");
         }
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {

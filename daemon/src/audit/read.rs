@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::entry::Entry;
 use super::files::{End, FILES, Place, hash, lines};
 
 /// Problems that are told; one change makes few.
@@ -37,6 +38,25 @@ pub struct Verified {
     pub problems: Vec<String>,
     /// what is no sign of a change
     pub notes: Vec<String>,
+}
+
+impl Verified {
+    /// With what will be recorded of the start before anything else is.
+    pub(super) fn and<'a>(mut self, pending: impl Iterator<Item = &'a Entry>) -> Self {
+        for entry in pending {
+            let what = entry.purpose.as_deref().unwrap_or_default();
+            match entry.result {
+                "broken" => self.problems.push(format!(
+                    "when privyseald started, the trail was not as it had been left: {what}"
+                )),
+                "torn" => self
+                    .notes
+                    .push(format!("{what} that was being written were lost")),
+                _ => {}
+            }
+        }
+        self
+    }
 }
 
 impl Query {

@@ -44,8 +44,8 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// What is found, at once and after a restart with one more record.
-    fn problems_of(&self, change: impl Fn(&mut Vec<String>)) -> [Vec<String>; 2] {
+    /// What is found: at once, after a restart, and after one more record.
+    fn problems_of(&self, change: impl Fn(&mut Vec<String>)) -> [Vec<String>; 3] {
         let trail = self.open();
         self.sign(&trail, 1);
         let mut lines = self.lines();
@@ -54,8 +54,9 @@ impl World {
         let at_once = trail.verify().unwrap().problems;
         drop(trail);
         let trail = self.open();
+        let restarted = trail.verify().unwrap().problems;
         self.sign(&trail, 1);
-        [at_once, trail.verify().unwrap().problems]
+        [at_once, restarted, trail.verify().unwrap().problems]
     }
 }
 
@@ -93,9 +94,68 @@ fn an_untouched_trail_holds_over_restarts_and_is_the_users_own() {
 /// A trail of which something was done to the lines.
 #[track_caller]
 fn is_found(change: impl Fn(&mut Vec<String>)) {
-    let [at_once, later] = World::with(5).problems_of(change);
+    let [at_once, restarted, later] = World::with(5).problems_of(change);
     assert!(!at_once.is_empty(), "at once");
-    assert!(!later.is_empty(), "after a restart");
+    assert!(!restarted.is_empty(), "after a restart");
+    assert!(!later.is_empty(), "after one more record");
+}
+
+#[test]
+fn refusals_push_nothing_out_and_uses_are_always_told() {
+    let world = World::with(0);
+    let trail = world.open();
+    let failure = Failure::new(ErrorName::NotAuthorized, "no");
+    for _ in 0..200 {
+        let refused = Entry::new(Kind::Sign, &Err::<(), _>(failure.clone()));
+        trail.record(refused).unwrap();
+        trail.record(signature()).unwrap();
+    }
+    let count = |word: &str| {
+        world
+            .lines()
+            .iter()
+            .filter(|line| line.contains(word))
+            .count()
+    };
+    assert_eq!(count("NotAuthorized"), usize::try_from(REFUSALS).unwrap());
+    assert_eq!(count("sign a message"), 200);
+
+    let mut refusals = Refusals::default();
+    let now = Instant::now();
+    let told = |turn| matches!(turn, Turn::Told { before: 0 });
+    for _ in 0..REFUSALS {
+        assert!(told(refusals.next(now)));
+    }
+    for _ in 0..7 {
+        assert!(matches!(refusals.next(now), Turn::LeftOut));
+    }
+    let later = now + MINUTE;
+    assert!(matches!(refusals.next(later), Turn::Told { before: 7 }));
+    assert!(told(refusals.next(later)));
+}
+
+#[test]
+fn where_no_file_can_be_made_none_is_lost() {
+    let world = World::with(0);
+    let trail = world.open();
+    trail.set_max_kib(16);
+    world.sign(&trail, 60);
+    let before = trail.verify().unwrap();
+    // a folder in its place: it cannot be opened for writing
+    fs::create_dir(world.path("audit.new")).unwrap();
+    let failed = (0..60)
+        .filter(|_| trail.record(signature()).is_err())
+        .count();
+    assert!(failed > 3, "{failed}");
+    let after = trail.verify().unwrap();
+    assert_eq!(
+        (after.first, after.problems.len()),
+        (before.first, 0),
+        "{after:?}"
+    );
+    fs::remove_dir(world.path("audit.new")).unwrap();
+    trail.record(signature()).unwrap();
+    assert_eq!(trail.verify().unwrap().problems, [""; 0]);
 }
 
 #[test]

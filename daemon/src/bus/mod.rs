@@ -187,12 +187,15 @@ impl Service {
             Some(connection) => credentials(connection, name).await,
             None => return Err(ending()),
         };
-        let own_uid = rustix::process::geteuid().as_raw();
-        match told {
-            Ok(told) => self.clients.set_peer(Peer::of(name, &told, own_uid)),
-            Err(error) => {
+        let peer = match told {
+            Ok(told) => Peer::of(name, &told).ok_or_else(|| "the bus does not say".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        match peer {
+            Ok(peer) => self.clients.set_peer(peer),
+            Err(why) => {
                 self.clients.depart(name);
-                return Err(Failure::invalid(format!("who is {name}? {error}")));
+                return Err(Failure::invalid(format!("who is {name}? {why}")));
             }
         }
         let caller = self.clients.caller(header)?;

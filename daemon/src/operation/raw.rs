@@ -18,6 +18,10 @@ use crate::registry::OwnCertificate;
 const MESSAGE_MAX: usize = 64 * 1024;
 /// Longest key that is opened, bytes.
 const KEY_MAX: usize = 256;
+/// Longest wrapped key, or point, bytes: RSA of 8192 bits.
+const WRAPPED_MAX: usize = 1024;
+/// Bytes of an OAEP label.
+const LABEL_MAX: usize = 256;
 
 const SIGNING: KeyUse<'static> = KeyUse {
     kind: Kind::Sign,
@@ -145,6 +149,11 @@ impl ToOpen {
         if !(1..=KEY_MAX).contains(&expected_len) {
             return Err(Failure::invalid(format!(
                 "expected_length is 1 to {KEY_MAX}"
+            )));
+        }
+        if wrapped.len() > WRAPPED_MAX || oaep.label.len() > LABEL_MAX {
+            return Err(Failure::invalid(format!(
+                "a wrapped key has up to {WRAPPED_MAX} bytes, and an OAEP label {LABEL_MAX}"
             )));
         }
         let padding = match scheme {

@@ -5,7 +5,7 @@
 use privyseal_proto::{ErrorName, Failure};
 use privyseal_token::TokenInfo;
 
-use super::prompt::{in_words, plain, unanswered};
+use super::prompt::{in_words, plain, program, unanswered};
 use super::{Request, Unlocker, cancelled};
 use crate::audit::{Consented, Entry, Kind};
 use crate::client::Caller;
@@ -177,7 +177,7 @@ impl Unlocker {
         format!(
             "{} (unverified{process}, user {}{sandbox}) wants to {what}.\n\
              It would use the key {} of the token {} (serial number {}). Allow it, {lasts}?{more}",
-            plain(name),
+            program(name),
             peer.uid,
             plain(&own.label),
             plain(&info.label),

@@ -10,6 +10,9 @@ use crate::descriptor;
 use crate::job::State;
 use crate::pinentry::{self, PinRequest, PinentryError};
 
+/// Characters of a program's name.
+const PROGRAM_MAX: usize = 50;
+
 /// Who may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asks {
@@ -190,7 +193,7 @@ impl Entry<'_> {
     /// What others wrote comes last: if the text is too long, that is cut.
     fn description(&self, more: &str) -> String {
         let who = match &self.request.caller.context.client.application {
-            Some(name) => format!("{} (unverified)", plain(name)),
+            Some(name) => format!("{} (unverified)", program(name)),
             None => "An unknown program".to_owned(),
         };
         let (what, lines) = in_words(self.request.purpose);
@@ -217,17 +220,32 @@ pub(super) fn unanswered(error: PinentryError) -> Failure {
 /// A label or name from outside, fit for one line of a prompt: no control characters, no tricks with the writing direction.
 pub(super) fn plain(text: &str) -> String {
     text.chars()
-        .filter(|c| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+        .filter(|c| !is_hidden(*c))
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(200)
         .collect()
+}
+
+/// A program's name, short: it comes first, and must not push out what Privyseal says.
+pub(super) fn program(name: &str) -> String {
+    plain(name).chars().take(PROGRAM_MAX).collect()
+}
+
+/// Format characters and line breaks that are no control characters (Unicode: Cf, Zl, Zp).
+fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn a_prompt_shows_one_plain_line_of_what_others_wrote() {
-        assert_eq!(super::plain("a\nb\u{202e}c"), "a bc");
+        assert_eq!(super::plain("a\nb\u{202e}c\u{2028}d\u{61c}"), "a bcd");
+        assert_eq!(super::program(&"x".repeat(300)).len(), super::PROGRAM_MAX);
         assert_eq!(super::plain(&"x".repeat(300)).len(), 200);
     }
 }

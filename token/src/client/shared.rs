@@ -1,11 +1,12 @@
 //! What a worker's supervisor, its reader thread and its callers share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::link::{InUse, Link};
+use super::wrong_pins::{Whose, WrongPins};
 use super::{Event, ModuleStatus};
 use crate::error::{Error, Result};
 use crate::protocol::{Allowed, Answer, Call, Listing, Snapshot};
@@ -30,17 +31,9 @@ pub(super) struct Setup {
     pub deadline: Duration,
     pub notify: Box<dyn Fn(Event) + Send + Sync>,
     /// wrong PINs in a row; they outlive a worker, and a card takes them along to another reader
-    pub wrong_pins: Mutex<HashMap<(TokenId, Whose), u32>>,
+    pub wrong_pins: Mutex<WrongPins>,
     /// what a PIN may be kept for
     pub batch: Mutex<Option<Batch>>,
-}
-
-/// Whose PIN it is; each has a counter of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Whose {
-    User,
-    /// SO PIN, or PUK
-    Officer,
 }
 
 pub(super) struct Shared {
@@ -134,11 +127,7 @@ impl Setup {
     }
 
     fn wrong_pins(&self, token: &TokenId, whose: Whose) -> u32 {
-        let wrong_pins = lock(&self.wrong_pins);
-        wrong_pins
-            .get(&(token.clone(), whose))
-            .copied()
-            .unwrap_or(0)
+        lock(&self.wrong_pins).of(token, whose)
     }
 
     pub fn batch(&self) -> Option<Batch> {
@@ -147,7 +136,7 @@ impl Setup {
 
     /// The user's PIN is a new one: what was wrong about the old one counts no more.
     pub fn forget_wrong_pins(&self, token: &TokenId) {
-        lock(&self.wrong_pins).remove(&(token.clone(), Whose::User));
+        lock(&self.wrong_pins).set(token, Whose::User, 0);
     }
 }
 
@@ -477,10 +466,9 @@ impl PinTurn<'_> {
         let mut changed = false;
         let result = match result {
             Err(e @ (Error::BadPin | Error::BadPinFewTriesLeft | Error::PinLocked)) => {
-                let key = (self.token.clone(), self.whose);
-                let failures = wrong_pins.entry(key).or_insert(0);
-                *failures = failures.saturating_add(1);
-                let last = *failures >= FAILURES_BEFORE_LAST;
+                let failures = wrong_pins.of(self.token, self.whose).saturating_add(1);
+                wrong_pins.set(self.token, self.whose, failures);
+                let last = failures >= FAILURES_BEFORE_LAST;
                 changed = last;
                 Err(match e {
                     Error::BadPin if last => Error::BadPinFewTriesLeft,
@@ -488,9 +476,8 @@ impl PinTurn<'_> {
                 })
             }
             Ok(value) => {
-                changed = wrong_pins
-                    .remove(&(self.token.clone(), self.whose))
-                    .is_some();
+                changed = wrong_pins.of(self.token, self.whose) > 0;
+                wrong_pins.set(self.token, self.whose, 0);
                 Ok(value)
             }
             other => other,
