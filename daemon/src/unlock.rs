@@ -266,9 +266,10 @@ impl Unlocker {
         if is_open(&info) {
             return Ok(());
         }
+        // one that is being tried looks like one that was refused
         let _gate = match self.credentials.look(token) {
-            Stored::Ready => Some(self.gate_soon(token)?),
-            _ => None,
+            Stored::Nothing => None,
+            _ => Some(self.gate_soon(token)?),
         };
         let now = self.token(token)?.1;
         if is_open(&now) {

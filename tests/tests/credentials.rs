@@ -20,7 +20,10 @@ const CARD_PIN: &str = "123456";
 const LABEL: &str = "Virtual Card 9A";
 
 fn headless() -> World {
-    let world = World::new();
+    let world = World::with(WorldOptions {
+        pinentry: Some("D c4nary-97531\\nOK"),
+        ..WorldOptions::default()
+    });
     world.write("mail.txt", MAIL);
     fs::create_dir(world.path("credentials")).unwrap();
     world
@@ -128,8 +131,13 @@ fn a_wrong_stored_pin_is_sent_once_however_often_the_daemon_starts() {
     }
     assert_eq!(logins(&world), 2);
 
-    // until somebody unlocks the token: then the one that was never tried is
-    world.unlock();
+    // until a person unlocks the token, for whom it is the last try: then the one that was never tried is
+    let by_pipe = ["token", "unlock", "--pin-fd", "0", "--json"];
+    let refused = world.privyseal_in(by_pipe, PIN.as_bytes());
+    assert_eq!(error(refused, 4), "BadPinFinalTry");
+    let mut unlock = world.command(privyseal_tests::binary("privyseal", false));
+    let unlock = unlock.args(["token", "unlock"]).env("DISPLAY", ":99");
+    Run::of(unlock.output().unwrap()).ok();
     world.privyseal(["token", "lock"]).ok();
     assert_eq!(error(demo_sign(&world), 4), "BadPin");
     assert_eq!(error(demo_sign(&world), 4), "PinRequired");
