@@ -160,6 +160,9 @@ pub fn child(args: &[String]) -> ! {
         .map(|ns| format!("{ns}\n"))
         .collect();
     print!("{text}");
+    // a TPM without a resource manager keeps what is not given back
+    login.close().unwrap();
+    context.finalize().unwrap();
     exit(0)
 }
 
