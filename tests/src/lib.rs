@@ -17,8 +17,11 @@ pub mod interop;
 pub mod kinds;
 pub mod kryoptic;
 pub mod memory;
+pub mod notes;
+pub mod process;
 pub mod program;
 pub mod table;
 mod world;
 
+pub use privyseal_virtual_card::not_run;
 pub use world::{PIN, Run, World, WorldOptions, binary, openssl, wait_until};

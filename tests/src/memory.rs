@@ -1,14 +1,15 @@
 //! How much memory the daemon, its workers and the command line need at most, and how long an operation takes, on files and
-//! through pipes.
+//! through pipes. And where in it a PIN is.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::geteuid;
 
-use crate::World;
+use crate::process::Process;
+use crate::{PIN, World, not_run};
 
 /// How the message comes and where the result goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,18 +109,14 @@ fn arguments<'a>(args: &'a [String], input: &'a str) -> impl Iterator<Item = &'a
 /// Waits for the end, and looks at the peak (which only grows) every few milliseconds until then.
 fn finish(mut program: Child, args: &[String]) -> u64 {
     let mut memory = 0;
-    let pidfd = pidfd_open(Pid::from_child(&program), PidfdFlags::empty()).unwrap();
-    let tick = Timespec {
-        tv_sec: 0,
-        tv_nsec: 5_000_000,
-    };
+    let process = Process::of(program.id());
     loop {
         memory = memory.max(peak(program.id()));
         if let Some(status) = program.try_wait().unwrap() {
             assert!(status.success(), "{args:?}");
             return memory;
         }
-        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&tick)).unwrap();
+        process.ends_within(Duration::from_millis(5));
     }
 }
 
@@ -175,4 +172,58 @@ fn memory_files(pid: u32) -> u64 {
         }
     });
     sizes.sum()
+}
+
+/// How often a process has the PIN of the demo token in its memory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Pins {
+    /// where a core file or the swap space would have it
+    pub exposed: usize,
+    /// where neither has it
+    pub kept: usize,
+}
+
+/// Whether [`pins_in`] can be asked; else one visible line says that the test was not run.
+pub fn may_look(test: &str) -> bool {
+    let root = geteuid().is_root();
+    if !root {
+        not_run(test, "only root sees the memory of other processes");
+    }
+    root
+}
+
+pub fn pins_in(pid: u32) -> Pins {
+    let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let mut found = Pins::default();
+    let mut looked_at = 0;
+    let mut area = None;
+    for line in maps.lines() {
+        let first = line.split(' ').next().unwrap();
+        if let Some((start, end)) = first.split_once('-')
+            && let (Ok(start), Ok(end)) =
+                (u64::from_str_radix(start, 16), u64::from_str_radix(end, 16))
+        {
+            let readable = line.split(' ').nth(1).unwrap().starts_with('r');
+            area = readable.then_some((start, end));
+        }
+        if let (Some(flags), Some((start, end))) = (line.strip_prefix("VmFlags:"), area) {
+            let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
+            // the kernel's own pages cannot be read so
+            if memory.read_exact_at(&mut bytes, start).is_err() {
+                continue;
+            }
+            looked_at += bytes.len();
+            let all = bytes.windows(PIN.len());
+            let count = all.filter(|w| *w == PIN.as_bytes()).count();
+            let has = |flag| flags.split_whitespace().any(|f| f == flag);
+            // locked, and not dumped
+            match has("lo") && has("dd") {
+                true => found.kept += count,
+                false => found.exposed += count,
+            }
+        }
+    }
+    assert!(looked_at > 1 << 20);
+    found
 }

@@ -14,9 +14,11 @@ use privyseal_virtual_card::card::Card as VirtualCard;
 use privyseal_virtual_card::keys;
 use privyseal_virtual_card::pcscd::Pcscd;
 use privyseal_virtual_card::reader::Reader;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::kryoptic;
+use crate::process::Process;
 
 /// The token's PIN: a canary that must turn up nowhere.
 pub const PIN: &str = "c4nary-97531";
@@ -99,6 +101,8 @@ impl Run {
     }
 }
 
+/// A daemon that is told to end has ended within this.
+const END: Duration = Duration::from_secs(10);
 const OPENSC: &str = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so";
 
 /// A card in a reader.
@@ -402,8 +406,10 @@ impl World {
         let Some(mut daemon) = self.daemon.take() else {
             return 0;
         };
-        signal(&daemon, rustix::process::Signal::TERM);
-        let deadline = Instant::now() + Duration::from_secs(10);
+        if daemon.try_wait().unwrap().is_none() {
+            Process::of(daemon.id()).signal(Signal::TERM);
+        }
+        let deadline = Instant::now() + END;
         loop {
             if let Some(status) = daemon.try_wait().unwrap() {
                 return status.code().unwrap_or(-1);
@@ -418,9 +424,9 @@ impl World {
     }
 
     /// Ends the daemon by a signal, whatever it does about it.
-    pub fn kill_daemon(&mut self, by: rustix::process::Signal) -> std::process::ExitStatus {
+    pub fn kill_daemon(&mut self, by: Signal) -> std::process::ExitStatus {
         let mut daemon = self.daemon.take().unwrap();
-        signal(&daemon, by);
+        Process::of(daemon.id()).signal(by);
         daemon.wait().unwrap()
     }
 
@@ -446,22 +452,9 @@ impl World {
     /// Ends a daemon that the bus has started, and waits until it has let go of its lock.
     pub fn end_activated(&self) {
         let pid = fs::read_to_string(self.token_file("data/privyseal/privyseald.lock")).unwrap();
-        let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-        let ended = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let mut wait = [rustix::event::PollFd::new(
-            &ended,
-            rustix::event::PollFlags::IN,
-        )];
-        let limit = rustix::event::Timespec {
-            tv_sec: 10,
-            tv_nsec: 0,
-        };
-        assert_eq!(
-            rustix::event::poll(&mut wait, Some(&limit)).unwrap(),
-            1,
-            "the daemon does not end"
-        );
+        let daemon = Process::of(pid.trim().parse().unwrap());
+        daemon.signal(Signal::TERM);
+        assert!(daemon.ends_within(END), "the daemon does not end");
     }
 
     /// A variable of the environment of whatever is started from now on.
@@ -534,21 +527,12 @@ impl World {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let pid = rustix::process::Pid::from_child(&child);
-        let ended = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        let process = Process::of(child.id());
         std::thread::scope(|scope| {
             let output = scope.spawn(move || child.wait_with_output().unwrap());
-            let mut wait = [rustix::event::PollFd::new(
-                &ended,
-                rustix::event::PollFlags::IN,
-            )];
-            let limit = rustix::event::Timespec {
-                tv_sec: i64::try_from(limit.as_secs()).unwrap(),
-                tv_nsec: 0,
-            };
-            let in_time = rustix::event::poll(&mut wait, Some(&limit)).unwrap() == 1;
+            let in_time = process.ends_within(limit);
             if !in_time {
-                let _ = rustix::process::pidfd_send_signal(&ended, rustix::process::Signal::KILL);
+                process.signal(Signal::KILL);
             }
             let output = output.join().unwrap();
             in_time.then(|| Run::of(output))
@@ -614,6 +598,15 @@ impl World {
         );
     }
 
+    /// SHA-256 of a certificate in a file, by openssl: hexadecimal digits.
+    pub fn fingerprint(&self, certificate: impl AsRef<Path>) -> String {
+        let file = certificate.as_ref().display();
+        let shown = self.openssl(&format!("x509 -noout -fingerprint -sha256 -in {file}"));
+        let text = shown.ok().text();
+        let (_, hex) = text.trim().split_once('=').unwrap();
+        hex.replace(':', "").to_lowercase()
+    }
+
     pub fn unlock(&self) {
         self.unlock_token("privyseal-demo");
     }
@@ -662,11 +655,6 @@ impl Drop for World {
             self.check_logins();
         }
     }
-}
-
-fn signal(child: &Child, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_child(child);
-    let _ = rustix::process::kill_process(pid, signal);
 }
 
 /// A built program of ours: beside the test's own folder, or in the release folder.

@@ -247,16 +247,8 @@ fn what_was_answered_is_told_also_when_the_daemon_is_killed() {
         ..WorldOptions::default()
     });
     world.write("mail.txt", MAIL);
-    let signer = {
-        let file = world.token_file("me-ec-sign.pem");
-        let shown = world.openssl(&format!(
-            "x509 -noout -fingerprint -sha256 -in {}",
-            file.display()
-        ));
-        let text = shown.ok().text();
-        let (_, hex) = text.trim().split_once('=').unwrap();
-        format!("sha256:{}", hex.replace(':', "").to_lowercase())
-    };
+    let signer = world.fingerprint(world.token_file("me-ec-sign.pem"));
+    let signer = format!("sha256:{signer}");
     for round in 0..5 {
         world.unlock();
         let answered = AtomicUsize::new(0);

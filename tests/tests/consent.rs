@@ -58,16 +58,7 @@ fn with_person(world: &World, args: &[&str]) -> Run {
 }
 
 fn sha256(world: &World, name: &str) -> String {
-    let file = world.token_file(&format!("me-{name}.pem"));
-    let shown = world
-        .openssl(&format!(
-            "x509 -noout -fingerprint -sha256 -in {}",
-            file.display()
-        ))
-        .ok()
-        .text();
-    let (_, hex) = shown.trim().split_once('=').unwrap();
-    hex.replace(':', "").to_lowercase()
+    world.fingerprint(world.token_file(&format!("me-{name}.pem")))
 }
 
 fn signer(world: &World) -> String {

@@ -28,14 +28,7 @@ fn world(config: &str) -> (World, Program) {
 }
 
 fn sha256(world: &World, name: &str) -> String {
-    let file = world.token_file(&format!("me-{name}.pem"));
-    let shown = world.openssl(&format!(
-        "x509 -noout -fingerprint -sha256 -in {}",
-        file.display()
-    ));
-    let text = shown.ok().text();
-    let (_, hex) = text.trim().split_once('=').unwrap();
-    hex.replace(':', "").to_lowercase()
+    world.fingerprint(world.token_file(&format!("me-{name}.pem")))
 }
 
 #[track_caller]

@@ -6,14 +6,14 @@
     reason = "a test may fail loudly"
 )]
 
-use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use privyseal_tests::memory::processes;
+use privyseal_tests::process::Process;
 use privyseal_tests::{World, WorldOptions, wait_until};
 use privyseal_virtual_card::pcscd::in_private_place;
 use privyseal_virtual_card::stranger;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::Signal;
 
 const READER: &str = "Virtual PCD 00 00";
 const LABEL: &str = "Virtual Card 9A";
@@ -50,25 +50,6 @@ fn lock_screen(world: &World) {
     });
 }
 
-fn watched(pid: u32) -> OwnedFd {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    pidfd_open(pid, PidfdFlags::empty()).unwrap()
-}
-
-fn has_ended(process: &OwnedFd) {
-    let limit = Timespec {
-        tv_sec: 10,
-        tv_nsec: 0,
-    };
-    let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit)).unwrap();
-    assert_eq!(ended, 1, "a worker outlives its daemon");
-}
-
-fn kill(pid: u32) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
-}
-
 #[test]
 fn the_card_refuses_others_after_every_end_of_an_unlocked_token() {
     let name = "the_card_refuses_others_after_every_end_of_an_unlocked_token";
@@ -102,16 +83,20 @@ fn the_card_refuses_others_after_every_end_of_an_unlocked_token() {
         cell(&world, "kill -9 of the workers", &|world| {
             let daemon = world.daemon_pid();
             for worker in processes(world).into_iter().filter(|pid| *pid != daemon) {
-                kill(worker);
+                Process::of(worker).signal(Signal::KILL);
             }
         });
         wait_until("the workers are back", || {
             world.privyseal(["token", "show", LABEL]).code == 0
         });
         cell(&world, "kill -9 of the daemon", &|world| {
-            let workers: Vec<_> = processes(world).into_iter().skip(1).map(watched).collect();
-            kill(world.daemon_pid());
-            workers.iter().for_each(has_ended);
+            let workers = processes(world).into_iter().skip(1);
+            let workers: Vec<_> = workers.map(Process::of).collect();
+            Process::of(world.daemon_pid()).signal(Signal::KILL);
+            for worker in workers {
+                let ended = worker.ends_within(Duration::from_secs(10));
+                assert!(ended, "a worker outlives its daemon");
+            }
         });
         world.stop_daemon();
         world.start_daemon();

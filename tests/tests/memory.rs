@@ -7,75 +7,21 @@
     reason = "a test may fail loudly"
 )]
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::time::Duration;
 
-use privyseal_tests::memory::processes;
-use privyseal_tests::{PIN, World, WorldOptions};
-use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, getrlimit, kill_process, setrlimit};
+use privyseal_tests::memory::{Pins, may_look, pins_in, processes};
+use privyseal_tests::process::Process;
+use privyseal_tests::{World, WorldOptions, not_run};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 const MAIL: &str = "Content-Type: text/plain\r\n\r\nHello\r\n";
 
-/// Where a process has the PIN: `core` would be in a core file, `kept` not.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Found {
-    core: usize,
-    kept: usize,
-}
-
-fn find(pid: u32) -> Found {
-    let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
-    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
-    let mut found = Found::default();
-    let mut looked_at = 0;
-    let mut area = None;
-    for line in maps.lines() {
-        let first = line.split(' ').next().unwrap();
-        if let Some((start, end)) = first.split_once('-')
-            && let (Ok(start), Ok(end)) =
-                (u64::from_str_radix(start, 16), u64::from_str_radix(end, 16))
-        {
-            let readable = line.split(' ').nth(1).unwrap().starts_with('r');
-            area = readable.then_some((start, end));
-        }
-        if let (Some(flags), Some((start, end))) = (line.strip_prefix("VmFlags:"), area) {
-            let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
-            // the kernel's own pages cannot be read so
-            if memory.read_exact_at(&mut bytes, start).is_err() {
-                continue;
-            }
-            looked_at += bytes.len();
-            let count = bytes
-                .windows(PIN.len())
-                .filter(|w| *w == PIN.as_bytes())
-                .count();
-            if flags.split_whitespace().any(|flag| flag == "dd") {
-                found.kept += count;
-            } else {
-                found.core += count;
-            }
-        }
-    }
-    assert!(looked_at > 1 << 20);
-    found
-}
-
-fn only_root(what: &str) -> bool {
-    let root = geteuid().is_root();
-    if !root {
-        // not eprintln: the harness hides what a passing test prints
-        let line = format!("NOT RUN: {what}: only root sees the memory of other processes\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-    }
-    root
-}
-
 #[test]
 fn a_pin_that_was_passed_on_is_nowhere_in_memory() {
-    if !only_root("a_pin_that_was_passed_on_is_nowhere_in_memory") {
+    if !may_look("a_pin_that_was_passed_on_is_nowhere_in_memory") {
         return;
     }
     let world = World::with(WorldOptions {
@@ -105,7 +51,7 @@ fn a_pin_that_was_passed_on_is_nowhere_in_memory() {
         }
         world.privyseal(sign).ok();
         for pid in processes(&world) {
-            assert_eq!(find(pid), Found::default(), "process {pid}, by {by}");
+            assert_eq!(pins_in(pid), Pins::default(), "process {pid}, by {by}");
         }
         world.privyseal(["token", "lock"]).ok();
     }
@@ -113,7 +59,7 @@ fn a_pin_that_was_passed_on_is_nowhere_in_memory() {
 
 #[test]
 fn a_kept_pin_is_in_one_page_that_is_in_no_core_file() {
-    if !only_root("a_kept_pin_is_in_one_page_that_is_in_no_core_file") {
+    if !may_look("a_kept_pin_is_in_one_page_that_is_in_no_core_file") {
         return;
     }
     let world = World::with(WorldOptions {
@@ -121,10 +67,10 @@ fn a_kept_pin_is_in_one_page_that_is_in_no_core_file() {
         ..WorldOptions::default()
     });
     world.unlock();
-    let found: Vec<Found> = processes(&world).into_iter().map(find).collect();
+    let found: Vec<Pins> = processes(&world).into_iter().map(pins_in).collect();
     let kept: usize = found.iter().map(|f| f.kept).sum();
     assert_eq!(kept, 1, "{found:?}");
-    assert!(found.iter().all(|f| f.core == 0), "{found:?}");
+    assert!(found.iter().all(|f| f.exposed == 0), "{found:?}");
 }
 
 #[test]
@@ -146,9 +92,7 @@ fn no_core_file_is_written() {
         .status()
         .unwrap();
     if !other.core_dumped() {
-        let line =
-            b"NOT RUN: no_core_file_is_written: no core file of any program is written here\n";
-        std::io::stderr().write_all(line).unwrap();
+        not_run("no_core_file_is_written", "no program's is, here");
         return;
     }
     let dir = world.dir().to_owned();
@@ -163,14 +107,9 @@ fn no_core_file_is_written() {
     let before = cores();
     let workers: Vec<u32> = processes(&world).into_iter().skip(1).collect();
     for pid in workers {
-        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-        let ended = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
-        kill_process(pid, Signal::ABORT).unwrap();
-        let mut wait = [rustix::event::PollFd::new(
-            &ended,
-            rustix::event::PollFlags::IN,
-        )];
-        rustix::event::poll(&mut wait, None).unwrap();
+        let worker = Process::of(pid);
+        worker.signal(Signal::ABORT);
+        assert!(worker.ends_within(Duration::from_secs(10)));
     }
     assert_eq!(cores(), before);
     let status = world.kill_daemon(Signal::ABORT);

@@ -449,11 +449,5 @@ fn what_a_signer_says_of_himself_is_shown() {
 
 /// `sha256:…` of a certificate file, by openssl.
 fn fingerprint(world: &World, name: &str) -> String {
-    let name = file(world, name);
-    let shown = world
-        .openssl(&format!("x509 -in {name} -noout -fingerprint -sha256"))
-        .ok()
-        .text();
-    let digits = shown.trim().split_once('=').unwrap().1.replace(':', "");
-    format!("sha256:{}", digits.to_ascii_lowercase())
+    format!("sha256:{}", world.fingerprint(file(world, name)))
 }

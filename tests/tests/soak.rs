@@ -168,7 +168,7 @@ fn a_long_time_of_mixed_work_and_faults_leaves_nothing_behind() {
             world.token_file("me-rsa-sign.pem").display().to_string(),
             card,
         ];
-        let fingerprints = signers.map(|file| fingerprint(&world, &file));
+        let fingerprints = signers.map(|file| format!("sha256:{}", world.fingerprint(file)));
         settle(&world);
         let client = Client::connect(world.bus_address());
         let mut counts = Counts {
@@ -233,13 +233,4 @@ fn fault(world: &World, number: u64) {
         }
         _ => world.card().remove(),
     }
-}
-
-fn fingerprint(world: &World, file: &str) -> String {
-    let shown = world
-        .openssl(&format!("x509 -in {file} -noout -fingerprint -sha256"))
-        .ok()
-        .text();
-    let hex = shown.trim().rsplit('=').next().unwrap().replace(':', "");
-    format!("sha256:{}", hex.to_lowercase())
 }

@@ -12,7 +12,6 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
@@ -22,6 +21,7 @@ use std::sync::Arc;
 
 use common::{Demo, built, eventually, pin, worker};
 use privyseal_token::{Hash, KeyRef, Module, ModuleConfig, ModuleStatus, SignScheme, TokenId};
+use privyseal_virtual_card::not_run;
 
 const PKCS1: SignScheme = SignScheme::RsaPkcs1(Hash::Sha256);
 /// Set in the process that has no namespaces to make.
@@ -329,9 +329,7 @@ fn without_namespaces(test: &str) {
     };
     let allowed = unshare(limit).stderr(Stdio::null()).status();
     if !allowed.is_ok_and(|status| status.success()) {
-        // not eprintln: the harness hides what a passing test prints
-        let line = format!("NOT RUN: {test}: namespaces are not allowed here anyway\n");
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        not_run(test, "namespaces are not allowed here anyway");
         return;
     }
     let output = unshare(&format!("{limit} && exec \"$@\""))

@@ -21,15 +21,20 @@ fn entry(pin: Zeroizing<Vec<u8>>, final_try: bool) -> Option<KeyPin> {
     Some(KeyPin { pin, final_try })
 }
 
+/// A key that wants its PIN at every use; its public half is in `each.der`.
+fn each(demo: &Demo) -> KeyRef {
+    demo.pkcs11_tool("--keypairgen --key-type rsa:2048 --id c0 --label each --always-auth");
+    demo.pkcs11_tool("--read-object --type pubkey --id c0 -o each.der");
+    KeyRef {
+        id: vec![0xc0],
+        spki: demo.read("each.der"),
+    }
+}
+
 #[test]
 fn a_key_that_wants_its_pin_at_every_use_gets_one_login_a_use() {
     let demo = Demo::new();
-    demo.pkcs11_tool("--keypairgen --key-type rsa:2048 --id c0 --label each --always-auth");
-    demo.pkcs11_tool("--read-object --type pubkey --id c0 -o each.der");
-    let key = KeyRef {
-        id: vec![0xc0],
-        spki: demo.read("each.der"),
-    };
+    let key = each(&demo);
     let module = demo.start_spied();
     let token = demo.token(&module).id;
     module.login(&token, Some(pin()), false).unwrap();
@@ -81,12 +86,7 @@ fn a_key_that_wants_its_pin_at_every_use_gets_one_login_a_use() {
 #[test]
 fn one_entry_serves_a_batch_of_uses_where_that_is_allowed() {
     let demo = Demo::new();
-    demo.pkcs11_tool("--keypairgen --key-type rsa:2048 --id c0 --label each --always-auth");
-    demo.pkcs11_tool("--read-object --type pubkey --id c0 -o each.der");
-    let key = KeyRef {
-        id: vec![0xc0],
-        spki: demo.read("each.der"),
-    };
+    let key = each(&demo);
     let module = demo.start_spied();
     let token = demo.token(&module).id;
     let uses = |uses, seconds| {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Cell, Column, Row};
+use crate::notes::Notes;
 
 const HEAD: &str = "\
 # Interoperability
@@ -23,7 +24,7 @@ No peer here knows ML-DSA and ML-KEM; `tests/tests/post_quantum.rs` signs and op
 
 /// The whole page.
 pub fn page(rows: &[Row], columns: &[Column]) -> String {
-    let mut notes: Vec<&'static str> = Vec::new();
+    let mut notes = Notes::default();
     let mut out = HEAD.to_owned();
     let mut section = "";
     for (number, row) in rows.iter().enumerate() {
@@ -39,9 +40,7 @@ pub fn page(rows: &[Row], columns: &[Column]) -> String {
         out.push('\n');
     }
     out.push_str("\n## Why not\n\n");
-    for (number, note) in notes.iter().enumerate() {
-        let _ = writeln!(out, "{}. {note}", number + 1);
-    }
+    notes.write(&mut out);
     out
 }
 
@@ -60,13 +59,13 @@ fn head(out: &mut String, section: &str, columns: &[Column]) {
 }
 
 /// One word where all works of the row went alike, else each with its own.
-fn cells(row: &Row, column: &Column, cells: &[Cell], notes: &mut Vec<&'static str>) -> String {
+fn cells(row: &Row, column: &Column, cells: &[Cell], notes: &mut Notes) -> String {
     let mut said: Vec<(String, Vec<&str>)> = Vec::new();
     for ((word, work), cell) in row.works.iter().zip(cells) {
         let text = match cell {
             Cell::Yes if column.peer_writes && work.is_weak() => "weak".to_owned(),
             Cell::Yes => "yes".to_owned(),
-            Cell::No(why) => format!("– {}", note(why, notes)),
+            Cell::No(why) => format!("– {}", notes.number(why)),
         };
         match said.iter_mut().find(|(same, _)| *same == text) {
             Some((_, words)) => words.push(word),
@@ -80,12 +79,4 @@ fn cells(row: &Row, column: &Column, cells: &[Cell], notes: &mut Vec<&'static st
         .iter()
         .map(|(text, words)| format!("{}: {text}", words.join(", ")));
     each.collect::<Vec<_>>().join("; ")
-}
-
-fn note(why: &'static str, notes: &mut Vec<&'static str>) -> usize {
-    let place = notes.iter().position(|known| *known == why);
-    place.unwrap_or_else(|| {
-        notes.push(why);
-        notes.len() - 1
-    }) + 1
 }

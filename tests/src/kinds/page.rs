@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use super::{ALL, Operation};
+use crate::notes::Notes;
 
 /// Between the page's two marks.
 pub fn table() -> String {
-    let mut notes: Vec<&'static str> = Vec::new();
+    let mut notes = Notes::default();
     let mut out = String::from("| |");
     for kind in ALL {
         let _ = write!(out, " {} |", kind.name);
@@ -19,22 +20,12 @@ pub fn table() -> String {
         for kind in ALL {
             let _ = match kind.lack(operation) {
                 None => write!(out, " yes |"),
-                Some(lack) => write!(out, " – {} |", note(lack.why(), &mut notes)),
+                Some(lack) => write!(out, " – {} |", notes.number(lack.why())),
             };
         }
         out.push('\n');
     }
     out.push('\n');
-    for (number, note) in notes.iter().enumerate() {
-        let _ = writeln!(out, "{}. {note}", number + 1);
-    }
+    notes.write(&mut out);
     out
-}
-
-fn note(why: &'static str, notes: &mut Vec<&'static str>) -> usize {
-    let place = notes.iter().position(|known| *known == why);
-    place.unwrap_or_else(|| {
-        notes.push(why);
-        notes.len() - 1
-    }) + 1
 }

@@ -192,24 +192,13 @@ impl Work<'_> {
             }
         }
         told("rescan", self.world.privyseal(["token", "rescan"]))?;
-        let fingerprint = self.fingerprint(name);
+        let fingerprint = self.world.fingerprint(self.certificate(name));
         wait_until("the new key", || {
             let list = self.world.privyseal(["cert", "list", "--json"]);
             list.text().contains(&fingerprint)
         });
         self.unlock(self.kind.pin)?;
         self.sign(name, &[])
-    }
-
-    fn fingerprint(&self, key: &str) -> String {
-        let file = self.certificate(key);
-        let shown = self
-            .world
-            .openssl(&format!("x509 -noout -fingerprint -sha256 -in {file}"))
-            .ok()
-            .text();
-        let (_, hex) = shown.trim().split_once('=').unwrap();
-        hex.replace(':', "").to_lowercase()
     }
 
     fn locked(&self, key: &str) -> Result<()> {

@@ -18,6 +18,12 @@ pub mod reader;
 pub mod stranger;
 mod tlv;
 
+/// One visible line: a test was not run, and why. Not by eprintln, for the harness hides what a passing test prints so.
+pub fn not_run(test: &str, why: &str) {
+    let line = format!("NOT RUN: {test}: {why}\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+}
+
 /// Why a card could not be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

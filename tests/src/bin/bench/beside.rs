@@ -8,7 +8,7 @@ use privyseal_tests::bytes::Client;
 use privyseal_tests::{PIN, World, binary};
 
 use crate::report::{Times, ms, title};
-use crate::signing::{fingerprint, fingerprint_of, mail};
+use crate::signing::{fingerprint, mail};
 
 /// Seconds that a call of the token in trouble may take.
 const DEADLINE: u64 = 1;
@@ -102,7 +102,7 @@ impl Other {
         });
         world.unlock_token(&known[0]);
         let other = Other {
-            signer: fingerprint_of(world, &dir.join("me-rsa-sign.pem")),
+            signer: format!("sha256:{}", world.fingerprint(dir.join("me-rsa-sign.pem"))),
             id: id.unwrap(),
         };
         world.unlock_token(&other.id);

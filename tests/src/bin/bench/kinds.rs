@@ -1,14 +1,12 @@
 //! Raw C_Sign beside SignBytes on each kind of token, one client. A card's row is made in a place of its own (`bench kinds-card`).
 
-use std::path::Path;
-
 use privyseal_tests::kinds::{Kind, kind};
 use privyseal_tests::{World, WorldOptions, wait_until};
 use privyseal_virtual_card::pcscd;
 
 use crate::raw;
 use crate::report::{ms, title};
-use crate::signing::{fingerprint_of, over_the_bus_with};
+use crate::signing::over_the_bus_with;
 
 /// The argument that makes the row of the card.
 pub const CARD: &str = "kinds-card";
@@ -58,8 +56,7 @@ fn row(kind: &Kind, seconds: f64) {
     });
     let unlock = ["token", "unlock", kind.label, "--pin-fd", "0"];
     world.privyseal_in(unlock, kind.pin.as_bytes()).ok();
-    let certificate = world.path("kind/rsa-sign.pem");
-    let signer = fingerprint_of(&world, Path::new(&certificate));
+    let signer = format!("sha256:{}", world.fingerprint("kind/rsa-sign.pem"));
     let bus = over_the_bus_with(&world, &signer, 1, seconds);
     let (raw_rate, bus_rate) = (raw.count() as f64 / seconds, bus.count() as f64 / seconds);
     println!(

@@ -1,6 +1,5 @@
 //! One 10 KiB mail, signed again and again: raw C_Sign, and SignBytes over D-Bus.
 
-use std::path::Path;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -56,26 +55,8 @@ pub fn run(world: &World, seconds: f64) {
 
 /// `sha256:` and the fingerprint of the certificate of one of the token's keys.
 pub fn fingerprint(world: &World, key: &str) -> String {
-    fingerprint_of(world, &world.token_file(&format!("me-{key}.pem")))
-}
-
-/// The same, of a file.
-pub fn fingerprint_of(world: &World, file: &Path) -> String {
-    let fingerprint = world
-        .openssl(&format!(
-            "x509 -noout -fingerprint -sha256 -in {}",
-            file.display()
-        ))
-        .ok()
-        .text();
-    let hex = fingerprint
-        .trim()
-        .rsplit('=')
-        .next()
-        .unwrap()
-        .replace(':', "")
-        .to_lowercase();
-    format!("sha256:{hex}")
+    let file = world.token_file(&format!("me-{key}.pem"));
+    format!("sha256:{}", world.fingerprint(file))
 }
 
 fn over_the_bus(world: &World, key: Key, clients: usize, seconds: f64) -> Times {
