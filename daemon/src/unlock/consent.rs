@@ -133,7 +133,7 @@ impl Unlocker {
 
     fn confirm(&self, own: &OwnCertificate, request: &Request<'_>) -> Result<(), Failure> {
         // one question at a time for a token; who waited may have been given consent meanwhile, but not for this use
-        let _gate = self.gate(&own.token, request.job)?;
+        let _gate = self.gates.pass(&own.token, request.job)?;
         let (_, info) = self.token(&own.token)?;
         request.job.set_state(State::WaitingForUser);
         let context = &request.caller.context;
