@@ -111,7 +111,7 @@ impl Entry {
     pub(super) fn is_refusal(&self) -> bool {
         matches!(
             self.result,
-            "NotAuthorized" | "PinRequired" | "NoAgent" | "Cancelled" | "Timeout" | "Busy"
+            "NotAuthorized" | "PinRequired" | "NoAgent" | "Cancelled" | "Busy"
         )
     }
 
