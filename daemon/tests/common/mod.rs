@@ -353,22 +353,13 @@ fn beside(name: &str) -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_privyseald")).with_file_name(name)
 }
 
-/// Builds the other binaries: cargo builds only this package's own for its tests.
+/// Builds the other binaries: cargo builds only this package's own for its tests. Of the whole workspace, as `make test` does: of some
+/// packages it would build what they depend on once more, with other features.
 fn companions() {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--offline",
-            "--quiet",
-            "-p",
-            "privyseal-token",
-            "-p",
-            "privyseal-softhsm",
-            "-p",
-            "privyseal-faulty-module",
-        ]);
+        cargo.args(["build", "--offline", "--quiet", "--workspace"]);
         if beside("").ends_with("release") {
             cargo.arg("--release");
         }
