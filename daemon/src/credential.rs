@@ -2,7 +2,8 @@
 //! file `pin.ID` for the token with this id. A label would not do: whoever makes a token chooses it, and would be told the PIN.
 //!
 //! A wrong one must not block a card, however often the daemon is started (design rule 3). Before a PIN is sent, a marker goes to
-//! the disk that says which file it is from; only success takes it away, and what it names is never sent again.
+//! the disk that says which file it is from. Only success takes it away, or an error which says that no PIN was refused; what it names is
+//! never sent again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

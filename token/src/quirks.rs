@@ -125,7 +125,8 @@ const KNOWN: &[Known] = &[
             ..Quirks::NONE
         },
     },
-    // Its store is SQLite's too, and read by C_Initialize: keys made by others show only after the next one. Talks to the TPM itself, to the resource manager by the system bus, or to an emulated one.
+    // Its store is SQLite's too, and read by C_Initialize: keys made by others show only after the next one. Talks to the TPM itself,
+    // to the resource manager by the system bus, or to an emulated one.
     Known {
         file: "libtpm2_pkcs11",
         manufacturer: "tpm2-software.github.io",
